@@ -1,0 +1,1 @@
+//! The leaf of the tamper-evident log.

@@ -1,0 +1,9 @@
+//! `tongban deliveries`.
+
+/// Arguments of `tongban deliveries`.
+#[derive(clap::Args)]
+pub(super) struct Arguments {}
+
+pub(super) fn run(_arguments: Arguments) -> anyhow::Result<()> {
+    anyhow::bail!("not built yet")
+}

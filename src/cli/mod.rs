@@ -1,0 +1,64 @@
+//! The command line: one file per subcommand. May depend on every room.
+
+mod certs;
+mod check;
+mod deliveries;
+mod demo;
+mod serve;
+mod simulate;
+mod token;
+mod translate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tongban (通办): the inter-provincial gateway for civil-affairs applications.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything on this machine: simulators, gateway, applications in both directions.
+    Demo(demo::Arguments),
+    /// Run the gateway.
+    Serve(serve::Arguments),
+    /// Check configuration and mapping tables; print the coverage, or every fault.
+    Check(check::Arguments),
+    /// Translate one document from standard input to standard output.
+    Translate(translate::Arguments),
+    /// Run one simulator.
+    Simulate(simulate::Arguments),
+    /// Make development certificates and keys.
+    Certs(certs::Arguments),
+    /// Make a development token.
+    Token(token::Arguments),
+    /// List and replay parked deliveries.
+    Deliveries(deliveries::Arguments),
+}
+
+/// Parses the command line, runs the command and says how it ended.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Translate(arguments) => translate::run(arguments),
+        Command::Simulate(arguments) => simulate::run(arguments),
+        Command::Certs(arguments) => certs::run(arguments),
+        Command::Token(arguments) => token::run(arguments),
+        Command::Deliveries(arguments) => deliveries::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tongban: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

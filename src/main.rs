@@ -1,0 +1,7 @@
+//! The one binary: parse arguments, run, turn the error into an exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tongban::cli::run()
+}

@@ -1,0 +1,93 @@
+//! The table of administrative divisions (行政区划) down to county level: `config/divisions.csv`.
+//!
+//! First line: `# ` and the source. Then `code,name,level` where level is `province`,
+//! `prefecture` or `county`. GB/T 2260; names in full, `黑龙江省哈尔滨市南岗区`.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use super::fault::Fault;
+
+/// Level of a division.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Province (省级).
+    Province,
+    /// Prefecture (地级).
+    Prefecture,
+    /// County (县级): the level that an application's home division must at least name.
+    County,
+}
+
+/// One division.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Division {
+    /// Full name.
+    pub name: String,
+    /// Level.
+    pub level: Level,
+}
+
+/// The table.
+#[derive(Clone, Debug, Default)]
+pub struct Divisions(HashMap<u32, Division>);
+
+impl Divisions {
+    /// Loads the table.
+    ///
+    /// # Errors
+    /// Every faulty line.
+    pub fn load(file: &Path) -> Result<Self, Vec<Fault>> {
+        let text = fs::read_to_string(file)
+            .map_err(|error| vec![Fault::new(file, 0, format!("cannot be read: {error}"))])?;
+        let mut table = HashMap::new();
+        let mut faults = Vec::new();
+        for (number, line) in text.lines().enumerate().skip(2) {
+            match row(line) {
+                Some((code, division)) => {
+                    if table.insert(code, division).is_some() {
+                        faults.push(Fault::new(file, number + 1, "this code stands twice"));
+                    }
+                }
+                None => faults.push(Fault::new(file, number + 1, "expected `code,name,level`")),
+            }
+        }
+        if table.is_empty() {
+            faults.push(Fault::new(file, 0, "holds no division"));
+        }
+        if faults.is_empty() { Ok(Self(table)) } else { Err(faults) }
+    }
+
+    /// The county-level division a 6, 9 or 12-digit code belongs to: its 6-digit code and entry.
+    pub fn county<'a, 'c>(&'a self, code: &'c str) -> Option<(&'c str, &'a Division)> {
+        if !matches!(code.len(), 6 | 9 | 12) || !code.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let county = &code[..6];
+        let division = self.0.get(&county.parse().ok()?)?;
+        (division.level == Level::County).then_some((county, division))
+    }
+
+    /// The entry of a 6-digit code of any level.
+    pub fn get(&self, code: &str) -> Option<&Division> {
+        self.0.get(&code.parse().ok()?)
+    }
+
+    /// Every county-level code, in no order.
+    pub fn counties(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().filter(|(_, d)| d.level == Level::County).map(|(code, _)| *code)
+    }
+}
+
+fn row(line: &str) -> Option<(u32, Division)> {
+    let mut cells = line.split(',');
+    let (code, name, level) = (cells.next()?, cells.next()?, cells.next()?);
+    let level = match level {
+        "province" => Level::Province,
+        "prefecture" => Level::Prefecture,
+        "county" => Level::County,
+        _ => return None,
+    };
+    let whole = code.len() == 6 && !name.is_empty() && cells.next().is_none();
+    whole.then_some(())?;
+    Some((code.parse().ok()?, Division { name: name.to_owned(), level }))
+}

@@ -1,0 +1,1 @@
+//! Logs, traces and metrics. Depends on model and config only.
