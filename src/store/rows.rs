@@ -30,6 +30,8 @@ pub struct Reach {
 pub struct NewApplication {
     /// The application with all its fields but state, version and times.
     pub application: pb::Application,
+    /// The application encoded as it came, without what the gateway sets; what is stored.
+    pub content: Vec<u8>,
     /// Its id.
     pub id: Uuid,
     /// The caller's key.

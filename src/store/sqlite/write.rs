@@ -26,28 +26,6 @@ use crate::{
     },
 };
 
-/// The application encoded without its header, which stands in columns of its own.
-pub(super) fn content(application: &mut pb::Application) -> Vec<u8> {
-    let header = [
-        std::mem::take(&mut application.id),
-        std::mem::take(&mut application.submitting_party),
-        std::mem::take(&mut application.handling_party),
-        std::mem::take(&mut application.home_division_name),
-    ];
-    application.set_state(State::Unspecified);
-    application.version = 0;
-    application.create_time = None;
-    application.update_time = None;
-    let bytes = application.encode_to_vec();
-    [
-        application.id,
-        application.submitting_party,
-        application.handling_party,
-        application.home_division_name,
-    ] = header;
-    bytes
-}
-
 pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accepted, StoreError> {
     let Prepared { new, body, salt, leaf: first_leaf } = prepared;
     match recall(scope, &new.key)? {

@@ -71,7 +71,7 @@ pub(super) struct Writer {
 
 impl Prepared {
     pub(super) fn new(mut new: NewApplication, vault: &Vault) -> Result<Self, StoreError> {
-        let content = write::content(&mut new.application);
+        let content = std::mem::take(&mut new.content);
         let mut salt = [0; 16];
         SystemRandom::new()
             .fill(&mut salt)
