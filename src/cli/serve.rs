@@ -79,7 +79,7 @@ async fn serve(config: Config, translator: Translator, shapes: Shapes) -> anyhow
     let store = store::open(&config.store, config.limits.store_queue).map_err(anyhow::Error::msg)?;
     let translator = Arc::new(translator);
     let auth = Auth::new(&config.gateway.id, &config.parties).map_err(|faults| faulty(&faults))?;
-    let server = tls::server_config(&config.tls).map_err(|fault| faulty(&[fault]))?;
+    let server = tls::server(&config.tls).map_err(|faults| faulty(&faults))?;
     let dispatch = Dispatch::start(&config, &store, &translator).map_err(|f| faulty(&f))?;
     let intake =
         Intake::new(Arc::clone(&store), Arc::new(shapes), translator, config.parties.clone())
@@ -103,7 +103,7 @@ async fn serve(config: Config, translator: Translator, shapes: Shapes) -> anyhow
     let keeper = tokio::spawn(forget_old_keys(Arc::clone(&store), stop.clone()));
     let edge = tokio::spawn(edge::serve(
         listener,
-        Arc::new(server),
+        server,
         Arc::new(auth),
         Arc::new(intake),
         config.limits.clone(),

@@ -70,8 +70,9 @@ impl Dispatch {
         let takes = Arc::new(takes);
         let mut lanes = Vec::new();
         let mut faults = Vec::new();
-        for party in config.parties.values().filter(|party| party.entry.delivery.is_some()) {
-            match Partner::new(config, party, translator) {
+        for party in config.parties.values() {
+            let Some(delivery) = party.entry.delivery.clone() else { continue };
+            match Partner::new(config, party, translator, delivery) {
                 Ok(partner) => lanes.push(Lane {
                     store: Arc::clone(store),
                     settings: config.dispatch.clone(),
@@ -80,7 +81,7 @@ impl Dispatch {
                     room: Arc::new(Semaphore::new(config.dispatch.in_flight)),
                     takes: Arc::clone(&takes),
                 }),
-                Err(fault) => faults.push(Fault::new(party.path.join("party.toml"), 0, fault)),
+                Err(more) => faults.extend(more),
             }
         }
         if !faults.is_empty() {

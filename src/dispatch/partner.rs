@@ -1,7 +1,7 @@
 //! One receiver: writes a delivery in its format, seals it, sends it over mutual TLS and reads
 //! the answer; asks what became of a message before it sends it again.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{Client, StatusCode, header};
 
@@ -67,13 +67,11 @@ impl Partner {
         config: &Config,
         party: &Party,
         translator: &Arc<Translator>,
-    ) -> Result<Self, String> {
-        let Some(delivery) = party.entry.delivery.clone() else {
-            return Err("the party takes no deliveries".into());
-        };
-        let key = seal_key(&delivery)?;
+        delivery: Delivery,
+    ) -> Result<Self, Vec<Fault>> {
+        let key = party.seal_key().map_err(|fault| vec![fault])?.map(|key| SealKey::new(&key));
         let attempt = Duration::from_millis(config.dispatch.attempt_ms);
-        let tls = tls::client_config(&config.tls).map_err(|fault| fault.to_string())?;
+        let tls = tls::client(&config.tls)?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(true)
@@ -81,7 +79,7 @@ impl Partner {
             .connect_timeout(attempt.min(Duration::from_secs(5)))
             .pool_idle_timeout(Duration::from_secs(60))
             .build()
-            .map_err(|error| format!("cannot make a client: {error}"))?;
+            .map_err(|error| vec![Fault::new(&party.path, 0, format!("no client: {error}"))])?;
         Ok(Self {
             code: party.entry.code.clone(),
             folder: party.folder.clone(),
@@ -235,17 +233,6 @@ enum Asked {
     Stored,
     Unknown,
     NoAnswer(String),
-}
-
-/// The key of a party's seal, if it has one.
-fn seal_key(delivery: &Delivery) -> Result<Option<SealKey>, String> {
-    let Some(file) = &delivery.seal.key_file else { return Ok(None) };
-    let name = file.display();
-    let text = fs::read_to_string(file)
-        .map_err(|error| format!("delivery.seal.key_file {name} cannot be read: {error}"))?;
-    let key = hex::decode(text.trim())
-        .map_err(|_| format!("delivery.seal.key_file {name} must hold hexadecimal digits"))?;
-    Ok(Some(SealKey::new(&key)))
 }
 
 const fn message_type(kind: DeliveryKind) -> &'static str {

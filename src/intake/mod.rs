@@ -22,7 +22,9 @@ use crate::{
     config::Party,
     intake::routing::Routes,
     model::{
-        clock, lifecycle,
+        clock,
+        fault::Fault,
+        lifecycle,
         lifecycle::Actor,
         pb::{self, EventType, Outcome},
         problem::{Problem, Reason, Violation},
@@ -36,7 +38,7 @@ use crate::{
             NewApplication, Reach, Recalled, Refusal,
         },
     },
-    translate::Translator,
+    translate::{SealKey, Translator},
 };
 
 /// Most events read from the store at once for a watch.
@@ -49,6 +51,7 @@ pub struct Intake {
     translator: Arc<Translator>,
     routes: Routes,
     parties: BTreeMap<String, Party>,
+    seals: BTreeMap<String, SealKey>,
 }
 
 /// A taken application or change.
@@ -85,14 +88,23 @@ struct Incoming {
 
 impl Intake {
     /// The way in to `store` for `parties`.
+    ///
+    /// # Errors
+    /// A party's seal key cannot be read.
     pub fn new(
         store: Arc<dyn Store>,
         shapes: Arc<Shapes>,
         translator: Arc<Translator>,
         parties: BTreeMap<String, Party>,
-    ) -> Self {
+    ) -> Result<Self, Fault> {
         let routes = Routes::new(&parties);
-        Self { store, shapes, translator, routes, parties }
+        let mut seals = BTreeMap::new();
+        for (code, party) in &parties {
+            if let Some(key) = party.seal_key()? {
+                seals.insert(code.clone(), SealKey::new(&key));
+            }
+        }
+        Ok(Self { store, shapes, translator, routes, parties, seals })
     }
 
     /// Takes a new application under the caller's idempotency key.

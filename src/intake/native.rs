@@ -121,7 +121,7 @@ impl Intake {
         message: &Message,
         trace: TraceContext,
     ) -> Result<Answer, Problem> {
-        caller.require(Scope::ApplicationsSubmit)?;
+        caller.require(Scope::Submit)?;
         let format = document.format;
         let (application, mut violations) = format.read_application(message);
         let head = &message.head;
@@ -149,9 +149,9 @@ impl Intake {
         let head = &message.head;
         caller.require(match event.r#type() {
             EventType::SupplementSubmitted | EventType::ApplicationWithdrawn => {
-                Scope::ApplicationsSubmit
+                Scope::Submit
             }
-            _ => Scope::ApplicationsDecide,
+            _ => Scope::Decide,
         })?;
         if event.application_id.is_empty() {
             event.application_id = head.application_id.clone().unwrap_or_default();
