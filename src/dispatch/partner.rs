@@ -9,6 +9,7 @@ use crate::{
     config::{Config, Delivery, Party},
     model::{
         clock,
+        fault::Fault,
         pb::{self, Business},
         trace::TraceContext,
     },
