@@ -10,7 +10,6 @@ use crate::{
     model::{
         clock,
         fault::Fault,
-        pb::{self, Business},
         trace::TraceContext,
     },
     store::rows::{DeliveryKind, Lease},
@@ -225,7 +224,6 @@ impl Partner {
             sign_algorithm: self.key.as_ref().map(|_| "HMAC-SHA256".to_owned()),
             idempotency_key: Some(lease.message_number()),
             version: Some("1.0".into()),
-            ..Head::default()
         }
     }
 }
@@ -267,4 +265,3 @@ async fn read(mut response: reqwest::Response) -> Option<Vec<u8>> {
     }
     Some(body)
 }
-

@@ -84,7 +84,9 @@ impl Intake {
             Kind::Event => self.take_event(caller, document, &opened, trace).await,
             Kind::Result => {
                 let text = "results go out to the national hub; they do not come in";
-                Err(self.refuse(caller, "Message", Problem::new(Reason::InvalidArgument, text)).await)
+                Err(self
+                    .refuse(caller, "Message", Problem::new(Reason::InvalidArgument, text))
+                    .await)
             }
         }
     }
@@ -148,9 +150,7 @@ impl Intake {
         let (mut event, mut violations) = document.format.read_event(message);
         let head = &message.head;
         caller.require(match event.r#type() {
-            EventType::SupplementSubmitted | EventType::ApplicationWithdrawn => {
-                Scope::Submit
-            }
+            EventType::SupplementSubmitted | EventType::ApplicationWithdrawn => Scope::Submit,
             _ => Scope::Decide,
         })?;
         if event.application_id.is_empty() {

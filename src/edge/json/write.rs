@@ -171,7 +171,12 @@ fn timestamp(mut rest: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
     let (date, time) = (utc.date(), utc.time());
     let written = format!(
         "\"{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{fraction}Z\"",
-        date.year(), date.month(), date.day(), time.hour(), time.minute(), time.second()
+        date.year(),
+        date.month(),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
     );
     out.extend_from_slice(written.as_bytes());
     Ok(())
