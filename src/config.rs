@@ -282,6 +282,22 @@ pub struct Seal {
     pub key_file: Option<PathBuf>,
 }
 
+impl Party {
+    /// The bytes of the key that messages to and from the party are sealed with, if any.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no hexadecimal digits.
+    pub fn seal_key(&self) -> Result<Option<Vec<u8>>, Fault> {
+        let seal = self.entry.delivery.as_ref().map(|delivery| &delivery.seal);
+        let Some(file) = seal.and_then(|seal| seal.key_file.as_ref()) else { return Ok(None) };
+        let text = fs::read_to_string(file)
+            .map_err(|error| Fault::new(file, 0, format!("cannot be read: {error}")))?;
+        let key = hex::decode(text.trim())
+            .map_err(|_| Fault::new(file, 1, "must hold hexadecimal digits only"))?;
+        Ok(Some(key))
+    }
+}
+
 impl Config {
     /// Reads `tongban.toml` and every `parties/*/party.toml` beside it. Any scalar of
     /// `tongban.toml` is overridden by the environment variable `TONGBAN__SECTION__KEY`.

@@ -1,9 +1,107 @@
-//! `tongban deliveries`.
+//! `tongban deliveries`: what could not be delivered, and sending it again. Works on the store
+//! beside a running gateway, which notices by itself.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::{
+    cli::configuration,
+    store::{Sqlite, Store, rows::ParkedDelivery, vault::Vault},
+};
 
 /// Arguments of `tongban deliveries`.
 #[derive(clap::Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// The configuration.
+    #[arg(long, global = true, default_value = "config/tongban.toml")]
+    config: PathBuf,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    action: Action,
+}
 
-pub(super) fn run(_arguments: Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+#[derive(Subcommand)]
+enum Action {
+    /// List parked deliveries, oldest first.
+    List,
+    /// Make parked deliveries due again.
+    Replay {
+        /// Their numbers, as `list` shows them; `all` for all.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = configuration(&arguments.config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let vault = Vault::open(&config.store.key_file).map_err(anyhow::Error::msg)?;
+        let path = config.store.url.strip_prefix("sqlite://").unwrap_or(&config.store.url);
+        let store = Sqlite::open_beside(Path::new(path), vault).map_err(anyhow::Error::msg)?;
+        match arguments.action {
+            Action::List => list(&store, arguments.json).await,
+            Action::Replay { ids } => replay(&store, &ids, arguments.json).await,
+        }
+    })
+}
+
+async fn list(store: &Sqlite, as_json: bool) -> anyhow::Result<()> {
+    let parked = store.parked().await?;
+    if as_json {
+        let rows: Vec<_> = parked.iter().map(row).collect();
+        println!("{}", serde_json::Value::from(rows));
+        return Ok(());
+    }
+    for delivery in &parked {
+        println!(
+            "{:>8}  {:<10}  {:<11}  {}  attempts {:<3}  {}",
+            delivery.delivery,
+            delivery.party,
+            delivery.kind.word(),
+            delivery.application,
+            delivery.attempts,
+            delivery.note
+        );
+    }
+    println!("{} parked", parked.len());
+    Ok(())
+}
+
+fn row(delivery: &ParkedDelivery) -> serde_json::Value {
+    json!({
+        "id": delivery.delivery,
+        "applicationId": delivery.application.to_string(),
+        "party": delivery.party,
+        "kind": delivery.kind.word(),
+        "messageNumber": delivery.message_number,
+        "attempts": delivery.attempts,
+        "note": delivery.note,
+        "createTime": jiff::Timestamp::from_microsecond(delivery.created).map(|t| t.to_string()).ok(),
+        "traceId": delivery.trace_id,
+    })
+}
+
+async fn replay(store: &Sqlite, ids: &[String], as_json: bool) -> anyhow::Result<()> {
+    let deliveries = if ids.iter().any(|id| id == "all") {
+        store.parked().await?.iter().map(|delivery| delivery.delivery).collect()
+    } else {
+        let number = |id: &String| {
+            id.parse::<i64>().map_err(|_| anyhow::anyhow!("`{id}` is no number of a delivery"))
+        };
+        ids.iter().map(number).collect::<anyhow::Result<Vec<i64>>>()?
+    };
+    let asked = deliveries.len();
+    let revived = store.revive(deliveries).await?;
+    if as_json {
+        println!("{}", json!({ "asked": asked, "replayed": revived }));
+    } else {
+        println!("{revived} of {asked} made due again");
+    }
+    anyhow::ensure!(revived == asked, "{} were not parked", asked - revived);
+    Ok(())
 }

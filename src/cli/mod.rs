@@ -9,9 +9,11 @@ mod simulate;
 mod token;
 mod translate;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+
+use crate::{config::Config, model::fault::Fault};
 
 /// Tongban (通办): the inter-provincial gateway for civil-affairs applications.
 #[derive(Parser)]
@@ -61,4 +63,19 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads the configuration; its faults, one a line, are the error.
+fn configuration(path: &Path) -> anyhow::Result<Config> {
+    Config::load(path).map_err(|faults| faulty(&faults))
+}
+
+/// Every fault on a line of its own, `file:line: what`.
+fn faulty(faults: &[Fault]) -> anyhow::Error {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let count = match lines.len() {
+        1 => "1 fault".to_owned(),
+        n => format!("{n} faults"),
+    };
+    anyhow::anyhow!("the configuration has {count}\n{}", lines.join("\n"))
 }

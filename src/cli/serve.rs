@@ -1,9 +1,150 @@
-//! `tongban serve`.
+//! `tongban serve`: wires the rooms; starts bottom first, stops top first, each with a deadline.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::Auth,
+    cli::{configuration, faulty},
+    config::Config,
+    dispatch::Dispatch,
+    edge,
+    intake::Intake,
+    model::{clock, codes::Codes, divisions::Divisions, fault::Fault, shape::Shapes},
+    store::{self, Store},
+    telemetry, tls,
+    translate::Translator,
+};
+
+/// How long idempotency keys are kept: 30 days.
+const KEYS_KEPT_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
 
 /// Arguments of `tongban serve`.
 #[derive(clap::Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// The configuration.
+    #[arg(long, default_value = "config/tongban.toml")]
+    config: PathBuf,
+}
 
-pub(super) fn run(_arguments: Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = configuration(&arguments.config)?;
+    let (translator, shapes) = tables(&config).map_err(|faults| faulty(&faults))?;
+    telemetry::start(&config.telemetry).map_err(anyhow::Error::msg)?;
+    tls::install_provider();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(config, translator, shapes));
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    telemetry::stop();
+    outcome
+}
+
+/// The mapping tables and the rules of form; every fault of both.
+pub(super) fn tables(config: &Config) -> Result<(Translator, Shapes), Vec<Fault>> {
+    let parties: Vec<_> = config
+        .parties
+        .values()
+        .map(|p| (p.folder.clone(), p.path.clone(), p.entry.businesses.clone()))
+        .collect();
+    let translator = Translator::load(&config.folder, &parties);
+    let shapes = shapes(config);
+    match (translator, shapes) {
+        (Ok(translator), Ok(shapes)) => Ok((translator, shapes)),
+        (translator, shapes) => {
+            let mut faults = translator.err().unwrap_or_default();
+            faults.extend(shapes.err().unwrap_or_default());
+            faults.sort();
+            faults.dedup();
+            Err(faults)
+        }
+    }
+}
+
+fn shapes(config: &Config) -> Result<Shapes, Vec<Fault>> {
+    let folder = config.folder.join("codes");
+    let codes = Codes::load(&folder)?;
+    let divisions = Divisions::load(&config.folder.join("divisions.csv"))?;
+    Shapes::compile(&codes, divisions).map_err(|missing| {
+        let fault = |name: String| {
+            Fault::new(&folder, 0, format!("code list `{name}.csv` is missing; proto/ names it"))
+        };
+        missing.into_iter().map(fault).collect()
+    })
+}
+
+async fn serve(config: Config, translator: Translator, shapes: Shapes) -> anyhow::Result<()> {
+    let store = store::open(&config.store, config.limits.store_queue).map_err(anyhow::Error::msg)?;
+    let translator = Arc::new(translator);
+    let auth = Auth::new(&config.gateway.id, &config.parties).map_err(|faults| faulty(&faults))?;
+    let server = tls::server(&config.tls).map_err(|faults| faulty(&faults))?;
+    let dispatch = Dispatch::start(&config, &store, &translator).map_err(|f| faulty(&f))?;
+    let intake =
+        Intake::new(Arc::clone(&store), Arc::new(shapes), translator, config.parties.clone())
+            .map_err(|fault| faulty(&[fault]))?;
+    let stop = CancellationToken::new();
+    let bind = |address: &str| {
+        let address = address.to_owned();
+        async move {
+            TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))
+        }
+    };
+    let monitor = bind(&config.listen.metrics).await?;
+    let listener = bind(&config.listen.edge).await?;
+    tracing::info!(
+        edge = %listener.local_addr()?,
+        metrics = %monitor.local_addr()?,
+        parties = config.parties.len(),
+        "serving"
+    );
+    let monitor = tokio::spawn(edge::monitor::serve(monitor, Arc::clone(&store), stop.clone()));
+    let keeper = tokio::spawn(forget_old_keys(Arc::clone(&store), stop.clone()));
+    let edge = tokio::spawn(edge::serve(
+        listener,
+        server,
+        Arc::new(auth),
+        Arc::new(intake),
+        config.limits.clone(),
+        stop.clone(),
+    ));
+    terminated().await?;
+    tracing::info!("stopping");
+    stop.cancel();
+    // The edge drains its calls first, then deliveries in progress end, then the store closes.
+    edge.await??;
+    dispatch.stop(Duration::from_millis(config.dispatch.attempt_ms)).await;
+    keeper.await?;
+    monitor.await??;
+    drop(store);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Forgets idempotency keys past their 30 days, hourly, a thousand at a time.
+async fn forget_old_keys(store: Arc<dyn Store>, stop: CancellationToken) {
+    loop {
+        let before = clock::now_micros() - KEYS_KEPT_MICROS;
+        match store.forget(before).await {
+            Ok(1000) => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "cannot forget old idempotency keys"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+        }
+    }
+}
+
+async fn terminated() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }

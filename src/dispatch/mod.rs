@@ -1,1 +1,254 @@
-//! The only way out.
+//! The only way out: leases due deliveries, has the partner translate, seal and send them, and
+//! settles. At least once towards the receiver, in order per application; asks before it repeats
+//! what may have arrived. No transaction is open during a call. Depends on translate and store.
+
+mod breaker;
+mod partner;
+mod schedule;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::{Config, Dispatch as Settings},
+    dispatch::{
+        breaker::{Admission, Breaker},
+        partner::{Outcome, Partner},
+    },
+    model::{clock, fault::Fault},
+    store::{
+        Store, StoreError,
+        rows::{Lease, Reach, Settlement},
+    },
+    telemetry,
+    translate::Translator,
+};
+
+/// Most deliveries leased in one transaction.
+const LEASE_PAGE: usize = 64;
+/// How long an idle party waits before it looks again, for deliveries that fall due by time.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// The running dispatch.
+pub struct Dispatch {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What one party's deliveries share.
+struct Lane {
+    store: Arc<dyn Store>,
+    settings: Settings,
+    partner: Partner,
+    breaker: Breaker,
+    room: Arc<Semaphore>,
+    /// Which parties take deliveries, by code.
+    takes: Arc<BTreeMap<String, bool>>,
+}
+
+impl Dispatch {
+    /// Starts one lane per party that takes deliveries.
+    ///
+    /// # Errors
+    /// What is wrong with a party's endpoint, key or certificates.
+    pub fn start(
+        config: &Config,
+        store: &Arc<dyn Store>,
+        translator: &Arc<Translator>,
+    ) -> Result<Self, Vec<Fault>> {
+        let takes: BTreeMap<String, bool> = config
+            .parties
+            .iter()
+            .map(|(code, party)| (code.clone(), party.entry.delivery.is_some()))
+            .collect();
+        let takes = Arc::new(takes);
+        let mut lanes = Vec::new();
+        let mut faults = Vec::new();
+        for party in config.parties.values() {
+            let Some(delivery) = party.entry.delivery.clone() else { continue };
+            match Partner::new(config, party, translator, delivery) {
+                Ok(partner) => lanes.push(Lane {
+                    store: Arc::clone(store),
+                    settings: config.dispatch.clone(),
+                    partner,
+                    breaker: Breaker::new(&config.dispatch),
+                    room: Arc::new(Semaphore::new(config.dispatch.in_flight)),
+                    takes: Arc::clone(&takes),
+                }),
+                Err(more) => faults.extend(more),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        for lane in lanes {
+            tasks.spawn(Arc::new(lane).run(tasks.clone(), stop.clone()));
+        }
+        tasks.close();
+        Ok(Self { tasks, stop })
+    }
+
+    /// Leases nothing more and waits for the attempts in progress. What is not settled by then
+    /// is offered again after its lease, and the receiver is asked first.
+    pub async fn stop(self, patience: Duration) {
+        self.stop.cancel();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!("stopped with deliveries in progress; their leases will expire");
+        }
+    }
+}
+
+impl Lane {
+    async fn run(self: Arc<Self>, tasks: TaskTracker, stop: CancellationToken) {
+        let mut changes = self.store.changes();
+        loop {
+            changes.borrow_and_update();
+            let wait = match self.lease().await {
+                Ok(leases) if leases.is_empty() => IDLE,
+                Ok(leases) => {
+                    for (lease, permit) in leases {
+                        let lane = Arc::clone(&self);
+                        tasks.spawn(async move {
+                            lane.attempt(lease).await;
+                            drop(permit);
+                        });
+                    }
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(party.code = self.partner.code(), %error, "cannot lease");
+                    Duration::from_secs(1)
+                }
+            };
+            let wait = self.refused_for().map_or(wait, |refused| refused.max(Duration::from_millis(1)));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = changes.changed(), if self.refused_for().is_none() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Leases as many as there is room for and the breaker admits.
+    async fn lease(
+        &self,
+    ) -> Result<Vec<(Lease, tokio::sync::OwnedSemaphorePermit)>, StoreError> {
+        // Room first: a lease must not wait for room while it runs out.
+        let Ok(first) = Arc::clone(&self.room).acquire_owned().await else {
+            return Ok(Vec::new());
+        };
+        let most = match self.breaker.admit(Instant::now()) {
+            Admission::NotBefore(_) => return Ok(Vec::new()),
+            Admission::Probe => 1,
+            Admission::Any => LEASE_PAGE,
+        };
+        let mut permits = vec![first];
+        while permits.len() < most
+            && let Ok(permit) = Arc::clone(&self.room).try_acquire_owned()
+        {
+            permits.push(permit);
+        }
+        let length = i64::try_from(self.settings.lease_ms).unwrap_or(i64::MAX / 2000) * 1000;
+        let until = clock::now_micros() + length;
+        let leased = self.store.lease(self.partner.code(), permits.len(), until).await;
+        if most == 1 && !leased.as_ref().is_ok_and(|leases| !leases.is_empty()) {
+            self.breaker.probe_unused(Instant::now());
+        }
+        Ok(leased?.into_iter().zip(permits).collect())
+    }
+
+    fn refused_for(&self) -> Option<Duration> {
+        self.breaker.refused_for(Instant::now())
+    }
+
+    async fn attempt(&self, lease: Lease) {
+        let mut span = telemetry::span("deliver", telemetry::Kind::Client, &lease.trace());
+        span.set("application.id", lease.application().id.clone());
+        span.set("party.code", lease.party().to_owned());
+        span.set("attempt.number", i64::from(lease.attempt()));
+        span.set("message.kind", lease.kind().word());
+        let began = Instant::now();
+        let outcome = self.partner.deliver(&lease, &span.context()).await;
+        let settlement = self.settlement(&lease, &outcome);
+        self.report(&lease, &outcome, &settlement, began.elapsed());
+        span.set("outcome", outcome.word());
+        if !matches!(outcome, Outcome::Delivered) {
+            span.fail(outcome.word());
+        }
+        drop(span);
+        let (delivery, party) = (lease.delivery(), lease.party().to_owned());
+        if let Err(error) = self.store.settle(lease, settlement).await {
+            // Nothing is lost: the lease expires and the receiver is asked.
+            tracing::error!(delivery, party.code = party, %error, "cannot settle");
+        }
+    }
+
+    fn settlement(&self, lease: &Lease, outcome: &Outcome) -> Settlement {
+        let reach = self.reach(lease);
+        let (unknown, asked, note) = match outcome {
+            Outcome::Delivered => return Settlement::Delivered { reach },
+            Outcome::Refused { note } => return Settlement::Refused { note: note.clone(), reach },
+            Outcome::Again { after, note } => (lease.unknown(), *after, note),
+            Outcome::Unknown { note } => (true, None, note),
+        };
+        if lease.attempt() >= self.settings.attempts {
+            return Settlement::Parked { unknown, note: note.clone(), reach };
+        }
+        let own = schedule::wait(&self.settings, lease.attempt(), chance());
+        let wait = asked.map_or(own, |asked| schedule::heed(&self.settings, own, asked));
+        let due = clock::now_micros() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2);
+        Settlement::Again { due, unknown, counted: true, note: note.clone() }
+    }
+
+    fn reach(&self, lease: &Lease) -> Reach {
+        let takes = |party: &str| self.takes.get(party).copied().unwrap_or_default();
+        let application = lease.application();
+        Reach {
+            submitter: takes(&application.submitting_party),
+            handler: takes(&application.handling_party),
+        }
+    }
+
+    fn report(&self, lease: &Lease, outcome: &Outcome, settlement: &Settlement, took: Duration) {
+        match outcome {
+            Outcome::Unknown { .. } | Outcome::Again { after: None, .. } => {
+                if self.breaker.failed(Instant::now()) {
+                    tracing::warn!(party.code = lease.party(), "party does not answer; pausing");
+                }
+            }
+            Outcome::Delivered | Outcome::Refused { .. } | Outcome::Again { .. } => {
+                self.breaker.succeeded();
+            }
+        }
+        telemetry::count_delivery(lease.party(), outcome.word());
+        let parked = matches!(settlement, Settlement::Parked { .. } | Settlement::Refused { .. });
+        let note = outcome.note();
+        let trace_id = lease.trace().trace_id_hex();
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if parked {
+            tracing::error!(
+                delivery = lease.delivery(), application.id = lease.application().id,
+                party.code = lease.party(), attempt.number = lease.attempt(), trace.id = trace_id,
+                note, "delivery parked; see `tongban deliveries list`"
+            );
+        } else {
+            tracing::debug!(
+                delivery = lease.delivery(), application.id = lease.application().id,
+                party.code = lease.party(), attempt.number = lease.attempt(), trace.id = trace_id,
+                outcome = outcome.word(), note, duration_ms, "delivery attempted"
+            );
+        }
+    }
+}
+
+/// A number from 0 to 1, for jitter.
+fn chance() -> f64 {
+    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
+}

@@ -1,1 +1,607 @@
-//! The only way in.
+//! The only way in. Takes an application or an event once, or says why not: idempotency, rules
+//! of form, rules of the business, route, one commit. When a call returns `Ok`, the change, its
+//! deliveries and its audit leaf are on disk together. Depends on translate, business and store;
+//! never on who delivers.
+
+mod idempotency;
+mod native;
+mod routing;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{Stream, stream};
+use prost::Message as _;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub use crate::intake::native::NativeAnswer;
+use crate::{
+    audit::{Entry, Kind},
+    auth::Caller,
+    business,
+    config::Party,
+    intake::routing::Routes,
+    model::{
+        clock,
+        fault::Fault,
+        lifecycle,
+        lifecycle::Actor,
+        pb::{self, EventType, Outcome},
+        problem::{Problem, Reason, Violation},
+        shape::Shapes,
+        trace::TraceContext,
+    },
+    store::{
+        Store, StoreError,
+        rows::{
+            Accepted, Applied, Change as StoredChange, Filter, Header, IdempotencyKey,
+            NewApplication, Reach, Recalled, Refusal,
+        },
+    },
+    translate::{SealKey, Translator},
+};
+
+/// Most events read from the store at once for a watch.
+const WATCH_PAGE: usize = 256;
+
+/// The way in; cheap to share.
+pub struct Intake {
+    store: Arc<dyn Store>,
+    shapes: Arc<Shapes>,
+    translator: Arc<Translator>,
+    routes: Routes,
+    parties: BTreeMap<String, Party>,
+    seals: BTreeMap<String, SealKey>,
+}
+
+/// A taken application or change.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The application as it stands.
+    pub application: pb::Application,
+    /// Whether this is the stored answer to an earlier call with the same key.
+    pub replayed: bool,
+}
+
+/// A change of an application, as the canonical API asks for it.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The submitting side hands in further papers.
+    Supplement(pb::SupplementApplicationRequest),
+    /// The submitting side withdraws.
+    Withdraw(pb::WithdrawApplicationRequest),
+    /// The handling side takes it up.
+    Accept(pb::AcceptApplicationRequest),
+    /// The handling side asks for more.
+    RequestSupplement(pb::RequestSupplementRequest),
+    /// The handling side, for marriage the registry, decides.
+    Decide(pb::DecideApplicationRequest),
+}
+
+/// A change in the form every way in brings it to.
+struct Incoming {
+    id: String,
+    expected_version: i64,
+    event: pb::ApplicationEvent,
+    key: IdempotencyKey,
+}
+
+impl Intake {
+    /// The way in to `store` for `parties`.
+    ///
+    /// # Errors
+    /// A party's seal key cannot be read.
+    pub fn new(
+        store: Arc<dyn Store>,
+        shapes: Arc<Shapes>,
+        translator: Arc<Translator>,
+        parties: BTreeMap<String, Party>,
+    ) -> Result<Self, Fault> {
+        let routes = Routes::new(&parties);
+        let mut seals = BTreeMap::new();
+        for (code, party) in &parties {
+            if let Some(key) = party.seal_key()? {
+                seals.insert(code.clone(), SealKey::new(&key));
+            }
+        }
+        Ok(Self { store, shapes, translator, routes, parties, seals })
+    }
+
+    /// Takes a new application under the caller's idempotency key.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, all at once; see `docs/errors.md`.
+    pub async fn submit(
+        &self,
+        caller: &Caller,
+        key: &str,
+        application: pb::Application,
+        trace: TraceContext,
+    ) -> Result<Answer, Problem> {
+        self.take_application(caller, ("SubmitApplication", key), application, trace).await
+    }
+
+    /// Takes a change under the caller's idempotency key.
+    ///
+    /// # Errors
+    /// See `docs/errors.md`.
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        key: &str,
+        change: Change,
+        trace: TraceContext,
+    ) -> Result<Answer, Problem> {
+        let (operation, message, bytes) = change.encoded();
+        let key = idempotency::key(caller.party(), operation, key, &bytes);
+        if let Some(answer) = self.recall(&key).await? {
+            return Ok(answer);
+        }
+        let mut violations = self.shapes.check(message, &bytes);
+        let (id, expected_version, event) = change.into_event();
+        violations.extend(decision_faults(&event, "decision"));
+        if !violations.is_empty() {
+            return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
+        }
+        let incoming = Incoming { id, expected_version, event, key };
+        self.take_change(caller, operation, incoming, trace).await
+    }
+
+    /// One application that the caller's party submitted or handles.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` also for an application of others.
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<pb::Application, Problem> {
+        let (id, _) = self.own(caller, id).await?;
+        let application = self.store.application(id).await.map_err(told)?;
+        application.ok_or_else(not_found)
+    }
+
+    /// A page of the applications that the caller's party submitted or handles.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a page size or token that is none.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        request: pb::ListApplicationsRequest,
+    ) -> Result<pb::ListApplicationsResponse, Problem> {
+        let mut violations = self.shapes.check("ListApplicationsRequest", &request.encode_to_vec());
+        let limit = match usize::try_from(request.page_size) {
+            Ok(0) => 50,
+            Ok(size @ 1..=200) => size,
+            _ => {
+                violations.push(Violation::form("pageSize", "must be 1 to 200, or 0 for 50"));
+                0
+            }
+        };
+        let before = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
+        let before = before.map(str::parse::<i64>).transpose().unwrap_or_else(|_| {
+            let text = "is not a token of a page before; begin without one";
+            violations.push(Violation::form("pageToken", text));
+            None
+        });
+        if !violations.is_empty() {
+            return Err(Problem::violations(violations));
+        }
+        let filter = Filter {
+            party: caller.party().to_owned(),
+            business: Some(request.business()).filter(|b| *b != pb::Business::Unspecified),
+            state: Some(request.state()).filter(|state| *state != pb::State::Unspecified),
+            home_division: request.home_division,
+            limit,
+            before,
+        };
+        let (applications, next) = self.store.list(filter).await.map_err(told)?;
+        let next_page_token = next.map(|next| next.to_string()).unwrap_or_default();
+        Ok(pb::ListApplicationsResponse { applications, next_page_token })
+    }
+
+    /// What happened to one application, oldest first.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` also for an application of others.
+    pub async fn events(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<Vec<pb::ApplicationEvent>, Problem> {
+        let (id, _) = self.own(caller, id).await?;
+        self.store.events(id).await.map_err(told)
+    }
+
+    /// The events of the caller's applications after event `after` and as they happen; empty for
+    /// only new ones. Ends with an error when the store fails; resume after the last event seen.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when `after` is no event id.
+    pub fn watch(
+        &self,
+        caller: &Caller,
+        after: &str,
+    ) -> Result<impl Stream<Item = Result<pb::ApplicationEvent, Problem>> + Send + 'static, Problem>
+    {
+        struct Watch {
+            store: Arc<dyn Store>,
+            party: String,
+            cursor: i64,
+            changes: watch::Receiver<i64>,
+            ready: std::vec::IntoIter<pb::ApplicationEvent>,
+        }
+        // Subscribe before reading: an event committed in between would otherwise be missed.
+        let mut changes = self.store.changes();
+        let cursor = match after {
+            "" => *changes.borrow_and_update(),
+            id => id.parse().map_err(|_| {
+                let text = "is no event id; give the id of the last event seen, or 0 for all";
+                Problem::violations(vec![Violation::form("afterEvent", text)])
+            })?,
+        };
+        let store = Arc::clone(&self.store);
+        let party = caller.party().to_owned();
+        let ready = Vec::new().into_iter();
+        let watch = Watch { store, party, cursor, changes, ready };
+        Ok(stream::try_unfold(watch, |mut watch| async move {
+            loop {
+                if let Some(event) = watch.ready.next() {
+                    return Ok(Some((event, watch)));
+                }
+                let last = *watch.changes.borrow_and_update();
+                if watch.cursor >= last {
+                    if watch.changes.changed().await.is_err() {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                let page = watch.store.events_after(&watch.party, watch.cursor, WATCH_PAGE).await;
+                let (events, cursor) = page.map_err(told)?;
+                watch.cursor = cursor;
+                watch.ready = events.into_iter();
+            }
+        }))
+    }
+
+    /// Everything that is wrong with an application, as [`Intake::submit`] would find it. Stores
+    /// nothing.
+    pub fn validate(&self, caller: &Caller, application: &pb::Application) -> Vec<Violation> {
+        self.faults(caller, application, &application.encode_to_vec())
+    }
+
+    async fn take_application(
+        &self,
+        caller: &Caller,
+        (operation, key): (&str, &str),
+        mut application: pb::Application,
+        trace: TraceContext,
+    ) -> Result<Answer, Problem> {
+        scrub(&mut application);
+        let content = application.encode_to_vec();
+        let key = idempotency::key(caller.party(), operation, key, &content);
+        if let Some(answer) = self.recall(&key).await? {
+            return Ok(answer);
+        }
+        let violations = self.faults(caller, &application, &content);
+        if !violations.is_empty() {
+            return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
+        }
+        let new = self.prepare(caller, application, content, key, trace);
+        match self.store.accept(new).await.map_err(told)? {
+            Accepted::New(application) => Ok(Answer { application: *application, replayed: false }),
+            Accepted::Replayed(first) => Ok(Answer { application: *first, replayed: true }),
+            Accepted::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
+            Accepted::Duplicate { first } => Err(self.duplicate(caller, operation, first).await),
+        }
+    }
+
+    fn prepare(
+        &self,
+        caller: &Caller,
+        mut application: pb::Application,
+        content: Vec<u8>,
+        key: IdempotencyKey,
+        trace: TraceContext,
+    ) -> NewApplication {
+        let id = Uuid::now_v7();
+        let benefits = business::benefits(&application);
+        let handler = self.routes.handler(&application).unwrap_or_default();
+        application.id = id.to_string();
+        caller.party().clone_into(&mut application.submitting_party);
+        let county = self.shapes.divisions().county(&application.home_division);
+        application.home_division_name = county.map(|c| c.1.name.clone()).unwrap_or_default();
+        let reach = Reach { submitter: self.takes(caller.party()), handler: self.takes(handler) };
+        handler.clone_into(&mut application.handling_party);
+        NewApplication {
+            id,
+            key,
+            content,
+            benefits: benefits
+                .iter()
+                .map(|benefit| self.store.digest(&format!("{}\n{}", benefit.name, benefit.person)))
+                .collect(),
+            system: caller.system().to_owned(),
+            reach,
+            trace,
+            now: clock::now_micros(),
+            application,
+        }
+    }
+
+    fn faults(
+        &self,
+        caller: &Caller,
+        application: &pb::Application,
+        content: &[u8],
+    ) -> Vec<Violation> {
+        let mut violations = self.shapes.check("Application", content);
+        violations.extend(business::check(application));
+        let now = clock::now_micros();
+        let times = [
+            ("acceptTime", &application.accept_time),
+            ("completeTime", &application.complete_time),
+        ];
+        for (field, time) in times {
+            if time.as_ref().is_some_and(|time| !clock::is_plausible(time, now)) {
+                let text = "must be a time from 2000 on and not in the future";
+                violations.push(Violation::form(field, text));
+            }
+        }
+        let entry = self.parties.get(caller.party()).map(|party| &party.entry);
+        let code = application.business().code();
+        if application.business() != pb::Business::Unspecified
+            && !entry.is_some_and(|entry| entry.businesses.contains(&code))
+        {
+            let text = "is not among the businesses that your party takes part in";
+            violations.push(Violation::form("business", text));
+        }
+        if violations.is_empty()
+            && let Err(violation) = self.routes.check(caller.party(), application)
+        {
+            violations.push(violation);
+        }
+        violations
+    }
+
+    async fn take_change(
+        &self,
+        caller: &Caller,
+        operation: &str,
+        incoming: Incoming,
+        trace: TraceContext,
+    ) -> Result<Answer, Problem> {
+        let (id, header) = self.own(caller, &incoming.id).await?;
+        if let Err(problem) = may(caller, &header, incoming.event.r#type()) {
+            return Err(self.refuse(caller, operation, problem).await);
+        }
+        let (system, party) = (caller.system().to_owned(), caller.party().to_owned());
+        tracing::debug!(
+            application.id = %id,
+            trace.id = %header.trace.trace_id_hex(),
+            caller.trace.id = %trace.trace_id_hex(),
+            "change"
+        );
+        let change = StoredChange {
+            id,
+            event: incoming.event,
+            party,
+            system,
+            expected_version: incoming.expected_version,
+            key: incoming.key,
+            reach: Reach {
+                submitter: self.takes(&header.submitter),
+                handler: self.takes(&header.handler),
+            },
+            now: clock::now_micros(),
+        };
+        match self.store.apply(change).await.map_err(told)? {
+            Applied::Done(application) => Ok(Answer { application: *application, replayed: false }),
+            Applied::Replayed(first) => Ok(Answer { application: *first, replayed: true }),
+            Applied::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
+            Applied::Refused(refusal) => {
+                Err(self.refuse(caller, operation, refused(refusal)).await)
+            }
+        }
+    }
+
+    /// The application's header, if the caller's party submitted or handles it.
+    async fn own(&self, caller: &Caller, id: &str) -> Result<(Uuid, Header), Problem> {
+        let id = Uuid::try_parse(id).map_err(|_| not_found())?;
+        let header = self.store.header(id).await.map_err(told)?;
+        let party = caller.party();
+        let own = header.filter(|header| header.submitter == party || header.handler == party);
+        own.map(|header| (id, header)).ok_or_else(not_found)
+    }
+
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Answer>, Problem> {
+        match self.store.recall(key).await.map_err(told)? {
+            None => Ok(None),
+            Some(Recalled::KeyReused) => Err(key_reused()),
+            Some(Recalled::Answer(first)) => {
+                Ok(Some(Answer { application: *first, replayed: true }))
+            }
+        }
+    }
+
+    /// Writes the refusal to the audit log and hands the problem back. A refusal that cannot be
+    /// logged is not told as one: the caller is asked to come again.
+    async fn refuse(&self, caller: &Caller, operation: &str, problem: Problem) -> Problem {
+        let entry = Entry {
+            kind: Kind::Refusal,
+            time: clock::now_micros(),
+            party: caller.party().to_owned(),
+            system: caller.system().to_owned(),
+            application: String::new(),
+            sequence: 0,
+            what: problem.reason.code().to_owned(),
+            state: operation.to_owned(),
+            content: String::new(),
+        };
+        match self.store.record(entry).await {
+            Ok(()) => problem,
+            Err(error) => told(error),
+        }
+    }
+
+    async fn duplicate(&self, caller: &Caller, operation: &str, first: Uuid) -> Problem {
+        let text = "the same person has an open application for the same benefit; \
+                    follow that one, or withdraw it first";
+        let mut problem = Problem::new(Reason::DuplicateApplication, text);
+        // The first one's id only to a party that may see it.
+        let first = first.to_string();
+        if self.own(caller, &first).await.is_ok() {
+            problem = problem.with("applicationId", first);
+        }
+        self.refuse(caller, operation, problem).await
+    }
+
+    fn takes(&self, party: &str) -> bool {
+        self.parties.get(party).is_some_and(|party| party.entry.delivery.is_some())
+    }
+}
+
+impl Change {
+    /// Operation, message name and bytes of the request.
+    fn encoded(&self) -> (&'static str, &'static str, Vec<u8>) {
+        match self {
+            Self::Supplement(request) => (
+                "SupplementApplication",
+                "SupplementApplicationRequest",
+                request.encode_to_vec(),
+            ),
+            Self::Withdraw(request) => {
+                ("WithdrawApplication", "WithdrawApplicationRequest", request.encode_to_vec())
+            }
+            Self::Accept(request) => {
+                ("AcceptApplication", "AcceptApplicationRequest", request.encode_to_vec())
+            }
+            Self::RequestSupplement(request) => {
+                ("RequestSupplement", "RequestSupplementRequest", request.encode_to_vec())
+            }
+            Self::Decide(request) => {
+                ("DecideApplication", "DecideApplicationRequest", request.encode_to_vec())
+            }
+        }
+    }
+
+    fn into_event(self) -> (String, i64, pb::ApplicationEvent) {
+        let mut event = pb::ApplicationEvent::default();
+        let (id, version, r#type) = match self {
+            Self::Supplement(request) => {
+                event.reason = request.note;
+                event.materials = request.materials;
+                (request.id, request.expected_version, EventType::SupplementSubmitted)
+            }
+            Self::Withdraw(request) => {
+                event.reason = request.reason;
+                (request.id, request.expected_version, EventType::ApplicationWithdrawn)
+            }
+            Self::Accept(request) => {
+                (request.id, request.expected_version, EventType::ApplicationAccepted)
+            }
+            Self::RequestSupplement(request) => {
+                event.reason = request.reason;
+                event.missing_materials = request.missing_materials;
+                (request.id, request.expected_version, EventType::SupplementRequested)
+            }
+            Self::Decide(request) => {
+                event.decision = request.decision;
+                (request.id, request.expected_version, EventType::DecisionMade)
+            }
+        };
+        event.set_type(r#type);
+        (id, version, event)
+    }
+}
+
+/// Whether the caller's side of the application may cause the event.
+fn may(caller: &Caller, header: &Header, event: EventType) -> Result<(), Problem> {
+    let machine = business::machine(header.business);
+    let side = match lifecycle::actor_of(machine, event) {
+        Some(Actor::Submitter) => &header.submitter,
+        Some(Actor::Handler) => &header.handler,
+        Some(Actor::Gateway) | None => {
+            let what = event.as_str_name();
+            let text = format!("{what} is no step that a party can take in this business");
+            return Err(Problem::new(Reason::IllegalTransition, text));
+        }
+    };
+    if side == caller.party() {
+        return Ok(());
+    }
+    let text = "this step belongs to the other side of the application";
+    Err(Problem::new(Reason::PermissionDenied, text))
+}
+
+/// A decision says why it refuses, and a registered marriage has its certificate's number.
+fn decision_faults(event: &pb::ApplicationEvent, field: &str) -> Vec<Violation> {
+    let mut faults = Vec::new();
+    let mut say = |name: &str, text: &str| {
+        faults.push(Violation::form(format!("{field}.{name}"), text));
+    };
+    match (&event.decision, event.r#type()) {
+        (Some(decision), EventType::DecisionMade) if decision.outcome() == Outcome::Denied => {
+            if decision.reason_code.is_empty() {
+                say("reasonCode", "is required for a refusal");
+            }
+            if decision.reason.is_empty() {
+                say("reason", "is required for a refusal: what the citizen is told");
+            }
+        }
+        (None, EventType::DecisionMade) => say("outcome", "is required for a decision"),
+        _ => {}
+    }
+    faults
+}
+
+/// Clears what only the gateway sets.
+fn scrub(application: &mut pb::Application) {
+    application.id.clear();
+    application.state = 0;
+    application.version = 0;
+    application.submitting_party.clear();
+    application.handling_party.clear();
+    application.home_division_name.clear();
+    application.decision = None;
+    application.create_time = None;
+    application.update_time = None;
+}
+
+/// A store error as the caller is told it.
+fn told(error: StoreError) -> Problem {
+    let (reason, text, wait) = match error {
+        StoreError::Overloaded => {
+            (Reason::Overloaded, "the gateway sheds new work; send it again later", 1)
+        }
+        StoreError::Unavailable(_) => {
+            let text = "the store cannot be reached; send it again with the same key";
+            (Reason::Unavailable, text, 2)
+        }
+        StoreError::Corrupt(_) => {
+            tracing::error!(%error, "the store returned what it cannot have stored");
+            (Reason::Internal, "the gateway failed; operations have been told", 60)
+        }
+    };
+    Problem::new(reason, text).retry_after(Duration::from_secs(wait))
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::NotFound => not_found(),
+        Refusal::VersionConflict(version) => {
+            let text = "the application has changed since; read it again and decide anew";
+            Problem::new(Reason::VersionConflict, text).with("version", version.to_string())
+        }
+        Refusal::Illegal(state) => {
+            let text = format!("an application in state {} cannot do this", state.as_str_name());
+            Problem::new(Reason::IllegalTransition, text).with("state", state.as_str_name())
+        }
+    }
+}
+
+fn key_reused() -> Problem {
+    let text = "this idempotency key was used with other content; use a new key for new content";
+    Problem::new(Reason::IdempotencyKeyReused, text)
+}
+
+fn not_found() -> Problem {
+    Problem::new(Reason::NotFound, "no such application of your party; check the id")
+}

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use prost::{bytes::Buf, encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field}};
 use prost_reflect::{
-    DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
+    DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
 };
 
 use super::{

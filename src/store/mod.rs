@@ -1,1 +1,174 @@
-//! The only durable state.
+//! The only durable state. Each write is one transaction that holds the application's new state,
+//! its event, its idempotency record, its audit leaf and its deliveries; when a write returns
+//! `Ok` it is on disk. What implementations promise is written on [`Store`] and held by
+//! `store/contract.rs`. Depends on model, audit and business.
+
+pub mod advance;
+#[cfg(test)]
+mod contract;
+pub mod rows;
+mod sqlite;
+pub mod vault;
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub use crate::store::sqlite::Sqlite;
+use crate::{
+    audit::Entry,
+    config,
+    model::pb,
+    store::{
+        rows::{
+            Accepted, Applied, Change, Filter, Header, IdempotencyKey, Lease, NewApplication,
+            ParkedDelivery, Recalled, Settlement, Totals,
+        },
+        vault::Vault,
+    },
+};
+
+/// Why the store could not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Too many writes wait; nothing was done. Shed the work.
+    #[error("the store's queue is full")]
+    Overloaded,
+    /// Nothing is known of the write: ask again with the same key.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// What was read is not what was written. Stop and look.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
+}
+
+/// The durable state, as transitions.
+///
+/// Every implementation keeps these promises, and `contract.rs` tries each of them:
+/// 1. A write that returned `Ok` survives the death of process and machine, whole.
+/// 2. A write that returned `Err` happened whole or not at all; asking again with the same
+///    idempotency key, or settling again, is safe.
+/// 3. Events are numbered in one order; a reader that resumes after an event misses none.
+/// 4. All methods may be called from many tasks at once.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores a new application with its first event, leaf, deliveries and idempotency record.
+    /// One key makes one application, also under concurrency; one person has one open
+    /// application for a benefit, also under concurrency.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn accept(&self, new: NewApplication) -> Result<Accepted, StoreError>;
+
+    /// Changes an application by one step of its state machine, or not at all.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn apply(&self, change: Change) -> Result<Applied, StoreError>;
+
+    /// Appends an audit entry that belongs to no application: a refusal.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn record(&self, entry: Entry) -> Result<(), StoreError>;
+
+    /// Leases up to `limit` due deliveries of `party` until `until` (microseconds UTC).
+    ///
+    /// A delivery is leased by one caller at a time, and only when every earlier delivery of its
+    /// application to that party is delivered: events reach a party in order. A lease that
+    /// expires unsettled is offered again, with `unknown` set: the attempt may have arrived.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn lease(&self, party: &str, limit: usize, until: i64) -> Result<Vec<Lease>, StoreError>;
+
+    /// Ends a lease, with the step that the application takes because of it.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]; the lease then expires by itself.
+    async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<(), StoreError>;
+
+    /// Makes parked deliveries due again; returns how many of `deliveries` were parked.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn revive(&self, deliveries: Vec<i64>) -> Result<usize, StoreError>;
+
+    /// The first answer to a key, if the key was used within its retention.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError>;
+
+    /// Forgets idempotency records older than `before` (microseconds UTC); returns how many.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn forget(&self, before: i64) -> Result<usize, StoreError>;
+
+    /// What is needed to decide who may do what with an application; cheap.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn header(&self, id: Uuid) -> Result<Option<Header>, StoreError>;
+
+    /// The application as it stands.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn application(&self, id: Uuid) -> Result<Option<pb::Application>, StoreError>;
+
+    /// A page of one party's applications, newest first, and the token of the next page.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn list(&self, f: Filter) -> Result<(Vec<pb::Application>, Option<i64>), StoreError>;
+
+    /// The events of one application, oldest first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn events(&self, id: Uuid) -> Result<Vec<pb::ApplicationEvent>, StoreError>;
+
+    /// Up to `limit` events after `after` of applications that `party` submitted or handles, in
+    /// order, and the place in the order of events that was read up to.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn events_after(
+        &self,
+        party: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<(Vec<pb::ApplicationEvent>, i64), StoreError>;
+
+    /// Parked deliveries, oldest first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn parked(&self) -> Result<Vec<ParkedDelivery>, StoreError>;
+
+    /// Totals for metrics and readiness.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn totals(&self) -> Result<Totals, StoreError>;
+
+    /// The number of the last event; changes after each commit. Subscribe before reading.
+    fn changes(&self) -> watch::Receiver<i64>;
+
+    /// The keyed digest under which people are compared.
+    fn digest(&self, text: &str) -> [u8; 16];
+}
+
+/// Opens the store that the configuration names.
+///
+/// # Errors
+/// What is wrong and what to do, in words for the operator.
+pub fn open(settings: &config::Store, queue: usize) -> Result<Arc<dyn Store>, String> {
+    let vault = Vault::open(&settings.key_file)?;
+    let path = settings.url.strip_prefix("sqlite://").unwrap_or(&settings.url);
+    Ok(Arc::new(Sqlite::open(Path::new(path), vault, queue)?))
+}

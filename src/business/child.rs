@@ -1,0 +1,119 @@
+//! Recognition of orphans and of children without de facto support (孤儿、事实无人抚养儿童认定).
+//! 民发〔2019〕62号; 民发〔2020〕125号.
+
+use jiff::civil::Date;
+
+use crate::{
+    business::{Benefit, Rules, Travel, Violations, check_person},
+    model::{
+        clock,
+        lifecycle::ACCEPT_AND_FORWARD,
+        pb::{self, application::Details},
+    },
+};
+
+pub(super) const RULES: Rules =
+    Rules { machine: ACCEPT_AND_FORWARD, travel: Travel::ToHome, check, benefits };
+
+fn body(application: &pb::Application) -> Option<&pb::ChildRecognition> {
+    match &application.details {
+        Some(Details::ChildRecognition(body)) => Some(body),
+        _ => None,
+    }
+}
+
+fn check(application: &pb::Application, out: &mut Violations) {
+    const FIELD: &str = "childRecognition";
+    let Some(body) = body(application) else { return };
+    if let Some(child) = &application.applicant {
+        check_person("applicant", child, out);
+        check_age(application, child, out);
+        // Household kind 3 is a child without household registration, who may have no number.
+        if child.resident_id.is_empty() && body.household_kind != "3" {
+            out.form("applicant.residentId", "is required unless the child has no registration");
+        }
+    }
+    if application.guardian.is_none() {
+        out.form("guardian", "is required: the guardian or entrusted relative of the child");
+    }
+    if !body.disability_categories.is_empty() && body.disability_level.is_empty() {
+        out.form(&format!("{FIELD}.disabilityLevel"), "is required with a category of disability");
+    }
+    for (name, parent) in [("father", &body.father), ("mother", &body.mother)] {
+        let Some(parent) = parent else { continue };
+        // 00 is a parent who cares; 98 and 99 one of whom nothing is known.
+        let proven = !matches!(parent.circumstance.as_str(), "" | "00" | "98" | "99");
+        if proven && parent.proof.is_empty() {
+            let field = format!("{FIELD}.{name}.proof");
+            out.form(&field, "is required: the paper that proves the circumstance");
+        }
+    }
+}
+
+/// Under 18 full years on the day of application (民发〔2019〕62号, part 1).
+fn check_age(application: &pb::Application, child: &pb::Person, out: &mut Violations) {
+    let Ok(birth) = child.birth_date.parse::<Date>() else {
+        if child.birth_date.is_empty() {
+            out.form("applicant.birthDate", "is required; the age is counted from it");
+        }
+        return;
+    };
+    let Some(accepted) = &application.accept_time else { return };
+    let age = clock::full_years(birth, clock::china_date(accepted.seconds * 1_000_000));
+    if age >= 18 {
+        out.refuse("applicant.birthDate", "the child must be under 18 on the day of application");
+    }
+}
+
+fn benefits(application: &pb::Application) -> Vec<Benefit> {
+    let person = application.applicant.as_ref().map(|person| person.resident_id.clone());
+    let person = person.filter(|person| !person.is_empty());
+    person.map(|person| Benefit { name: "child_recognition", person }).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn application(birth: &str) -> pb::Application {
+        let parent = || pb::Parent {
+            circumstance: "01".into(),
+            proof: "201".into(),
+            ..Default::default()
+        };
+        pb::Application {
+            accept_time: Some(prost_types::Timestamp { seconds: 1_795_392_000, nanos: 0 }),
+            applicant: Some(pb::Person { birth_date: birth.into(), ..Default::default() }),
+            guardian: Some(pb::Representative::default()),
+            details: Some(Details::ChildRecognition(pb::ChildRecognition {
+                household_kind: "3".into(),
+                father: Some(parent()),
+                mother: Some(parent()),
+                ..Default::default()
+            })),
+            ..Default::default()
+        }
+    }
+
+    fn refused(application: &pb::Application) -> Vec<String> {
+        let mut out = Violations::default();
+        check(application, &mut out);
+        out.0.into_iter().map(|violation| violation.field).collect()
+    }
+
+    #[test]
+    fn a_child_is_under_eighteen_on_the_day_of_application() {
+        // 1795392000 is 2026-11-23 08:00 in China.
+        assert!(refused(&application("2008-11-24")).is_empty());
+        assert_eq!(refused(&application("2008-11-23")), ["applicant.birthDate"]);
+    }
+
+    #[test]
+    fn a_circumstance_needs_its_proof() {
+        let mut application = application("2015-01-01");
+        if let Some(Details::ChildRecognition(body)) = &mut application.details {
+            body.father.as_mut().unwrap().proof.clear();
+        }
+        assert_eq!(refused(&application), ["childRecognition.father.proof"]);
+    }
+}

@@ -1,0 +1,270 @@
+//! One receiver: writes a delivery in its format, seals it, sends it over mutual TLS and reads
+//! the answer; asks what became of a message before it sends it again.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{Client, StatusCode, header};
+
+use crate::{
+    config::{Config, Delivery, Party},
+    model::{
+        clock,
+        fault::Fault,
+        pb::{self, Business},
+        trace::TraceContext,
+    },
+    store::rows::{DeliveryKind, Lease},
+    tls,
+    translate::{Answer, Head, Kind, SealKey, Status, Translator, Wire},
+};
+
+/// Most bytes read of an answer.
+const ANSWER_BYTES: usize = 1 << 20;
+
+/// How an attempt ended. Notes hold the receiver's codes and words of ours, nothing personal.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// The receiver stored it.
+    Delivered,
+    /// The receiver understood and refused it, or it cannot be written in its format.
+    Refused { note: String },
+    /// It certainly did not arrive, or the receiver asked to come later.
+    Again { after: Option<Duration>, note: String },
+    /// It may have arrived: ask before sending again.
+    Unknown { note: String },
+}
+
+impl Outcome {
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Refused { .. } => "refused",
+            Self::Again { .. } => "again",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
+    pub(super) fn note(&self) -> &str {
+        match self {
+            Self::Delivered => "",
+            Self::Refused { note } | Self::Again { note, .. } | Self::Unknown { note } => note,
+        }
+    }
+}
+
+pub(super) struct Partner {
+    code: String,
+    folder: String,
+    delivery: Delivery,
+    key: Option<SealKey>,
+    gateway: String,
+    attempt: Duration,
+    client: Client,
+    translator: Arc<Translator>,
+}
+
+impl Partner {
+    pub(super) fn new(
+        config: &Config,
+        party: &Party,
+        translator: &Arc<Translator>,
+        delivery: Delivery,
+    ) -> Result<Self, Vec<Fault>> {
+        let key = party.seal_key().map_err(|fault| vec![fault])?.map(|key| SealKey::new(&key));
+        let attempt = Duration::from_millis(config.dispatch.attempt_ms);
+        let tls = tls::client(&config.tls)?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(attempt.min(Duration::from_secs(5)))
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build()
+            .map_err(|error| vec![Fault::new(&party.path, 0, format!("no client: {error}"))])?;
+        Ok(Self {
+            code: party.entry.code.clone(),
+            folder: party.folder.clone(),
+            delivery,
+            key,
+            gateway: config.gateway.id.clone(),
+            attempt,
+            client,
+            translator: Arc::clone(translator),
+        })
+    }
+
+    pub(super) fn code(&self) -> &str {
+        &self.code
+    }
+
+    pub(super) async fn deliver(&self, lease: &Lease, trace: &TraceContext) -> Outcome {
+        let Some(format) = self.translator.format(&self.folder) else {
+            return Outcome::Refused { note: "the party has no format".into() };
+        };
+        let wire = format.wire(lease.application().business());
+        if lease.unknown() {
+            match self.ask(lease, wire, trace).await {
+                Asked::Stored => return Outcome::Delivered,
+                Asked::Unknown => {}
+                Asked::NoAnswer(note) => return Outcome::Unknown { note },
+            }
+        }
+        let head = self.head(lease);
+        let document = match (lease.kind(), lease.event()) {
+            (DeliveryKind::Event, Some(event)) => {
+                format.write_event(&head, event, self.key.as_ref())
+            }
+            (DeliveryKind::Event, None) => {
+                return Outcome::Refused { note: "the event is missing".into() };
+            }
+            (DeliveryKind::Application | DeliveryKind::Result, _) => {
+                format.write_application(&head, lease.application(), self.key.as_ref())
+            }
+        };
+        match document {
+            Ok(document) => self.send(document, wire, trace).await,
+            // The table lacks something: only a person can mend it, and then replay.
+            Err(error) => Outcome::Refused { note: format!("cannot be written: {error}") },
+        }
+    }
+
+    async fn send(&self, document: Vec<u8>, wire: Wire, trace: &TraceContext) -> Outcome {
+        let url = format!("{}{}", self.delivery.endpoint, self.delivery.message_path);
+        let request = self
+            .client
+            .post(url)
+            .header(header::CONTENT_TYPE, content_type(wire))
+            .header("traceparent", trace.to_string())
+            .timeout(self.attempt)
+            .body(document);
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() => {
+                return Outcome::Again { after: None, note: "cannot connect".into() };
+            }
+            Err(error) => {
+                let note = if error.is_timeout() { "no answer in time" } else { "no answer" };
+                return Outcome::Unknown { note: note.into() };
+            }
+        };
+        let status = response.status();
+        let after = retry_after(&response);
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let after = Some(after.unwrap_or_default());
+            return Outcome::Again { after, note: "HTTP 429".into() };
+        }
+        let Some(body) = read(response).await else {
+            return Outcome::Unknown { note: format!("HTTP {status}, answer cut short") };
+        };
+        if status.is_server_error() {
+            // It may have done the work before it failed. With Retry-After it says it did not.
+            let note = format!("HTTP {}", status.as_u16());
+            return match after {
+                Some(after) if status == StatusCode::SERVICE_UNAVAILABLE => {
+                    Outcome::Again { after: Some(after), note }
+                }
+                _ => Outcome::Unknown { note },
+            };
+        }
+        let format = self.translator.format(&self.folder);
+        match format.map(|format| format.answer(wire, &body)) {
+            Some(Answer::Stored) if status.is_success() => Outcome::Delivered,
+            Some(Answer::Refused { code, .. }) => {
+                Outcome::Refused { note: format!("refused with code {code}") }
+            }
+            _ => Outcome::Unknown { note: format!("HTTP {}, not understood", status.as_u16()) },
+        }
+    }
+
+    async fn ask(&self, lease: &Lease, wire: Wire, trace: &TraceContext) -> Asked {
+        let path = self.delivery.status_path.replace("{message_number}", &lease.message_number());
+        let request = self
+            .client
+            .get(format!("{}{path}", self.delivery.endpoint))
+            .header(header::ACCEPT, content_type(wire))
+            .header("traceparent", trace.to_string())
+            .timeout(self.attempt);
+        let Ok(response) = request.send().await else {
+            return Asked::NoAnswer("status question: no answer".into());
+        };
+        let status = response.status();
+        let body = read(response).await.unwrap_or_default();
+        let format = self.translator.format(&self.folder);
+        // An error page may by chance look like an answer; a 404 with a document is one.
+        let answered = status.is_success() || status == StatusCode::NOT_FOUND;
+        match format.map(|format| format.status(wire, &body)) {
+            Some(Status::Stored) if answered => Asked::Stored,
+            Some(Status::Unknown) if answered => Asked::Unknown,
+            _ => Asked::NoAnswer(format!("status question: HTTP {}", status.as_u16())),
+        }
+    }
+
+    fn head(&self, lease: &Lease) -> Head {
+        let application = lease.application();
+        let kind = match lease.kind() {
+            DeliveryKind::Application => Kind::Application,
+            DeliveryKind::Event => Kind::Event,
+            DeliveryKind::Result => Kind::Result,
+        };
+        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        Head {
+            message_number: lease.message_number(),
+            business: application.business(),
+            kind,
+            message_type: text(message_type(lease.kind())),
+            sender: text(&self.gateway),
+            receiver: text(&self.code),
+            accepting_division: text(&application.accepting_division),
+            home_division: text(&application.home_division),
+            case_number: text(&application.acceptance_number),
+            application_id: text(&application.id),
+            sequence: Some(lease.sequence().to_string()),
+            sent_at: Some(clock::to_proto(clock::now_micros())),
+            nonce: Some(uuid::Uuid::new_v4().simple().to_string()),
+            key_id: text(&self.delivery.seal.key_id),
+            sign_algorithm: self.key.as_ref().map(|_| "HMAC-SHA256".to_owned()),
+            idempotency_key: Some(lease.message_number()),
+            version: Some("1.0".into()),
+            ..Head::default()
+        }
+    }
+}
+
+enum Asked {
+    Stored,
+    Unknown,
+    NoAnswer(String),
+}
+
+const fn message_type(kind: DeliveryKind) -> &'static str {
+    match kind {
+        DeliveryKind::Application => "REQ",
+        DeliveryKind::Event => "EVENT",
+        DeliveryKind::Result => "RESULT",
+    }
+}
+
+const fn content_type(wire: Wire) -> &'static str {
+    match wire {
+        Wire::Json => "application/json; charset=utf-8",
+        Wire::Xml => "application/xml; charset=utf-8",
+    }
+}
+
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let header = response.headers().get(header::RETRY_AFTER)?;
+    header.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The whole answer; `None` when it is cut short or longer than any answer should be.
+async fn read(mut response: reqwest::Response) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.ok()? {
+        if body.len() + chunk.len() > ANSWER_BYTES {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Some(body)
+}
+

@@ -1,0 +1,363 @@
+//! Every promise of [`Store`], tried. Written against the trait: each store runs the same list.
+
+use std::{path::PathBuf, sync::Arc};
+
+use prost::Message as _;
+use uuid::Uuid;
+
+use crate::{
+    audit::leaf_hash,
+    model::{
+        clock,
+        pb::{self, EventType, Outcome, State},
+        trace::TraceContext,
+    },
+    store::{
+        Sqlite, Store,
+        rows::{
+            Accepted, Applied, Change, DeliveryKind, IdempotencyKey, Lease, NewApplication, Reach,
+            Recalled, Refusal, Settlement,
+        },
+        vault::Vault,
+    },
+};
+
+const REACH: Reach = Reach { submitter: true, handler: true };
+const HOUR: i64 = 3_600_000_000;
+
+/// A store in a folder of its own, that can be opened again.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("tongban-store-{}", Uuid::new_v4().simple())))
+    }
+
+    fn open(&self) -> Arc<dyn Store> {
+        let vault = Vault::new(&[1; 32]).unwrap();
+        Arc::new(Sqlite::open(&self.0.join("t.db"), vault, 1024).unwrap())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn key(n: u8, content: u8) -> IdempotencyKey {
+    IdempotencyKey { key: [n; 32], content: [content; 32] }
+}
+
+fn new(n: u8) -> NewApplication {
+    let id = Uuid::now_v7();
+    let mut application = pb::Application {
+        business: pb::Business::DisabilitySubsidy as i32,
+        acceptance_number: format!("CASE-{n}"),
+        home_division: "510104".into(),
+        applicant: Some(pb::Person { name: "王小·明𠅤".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let content = application.encode_to_vec();
+    application.id = id.to_string();
+    application.submitting_party = "23".into();
+    application.handling_party = "national".into();
+    NewApplication {
+        application,
+        content,
+        id,
+        key: key(n, n),
+        benefits: vec![[n; 16]],
+        system: "test".into(),
+        reach: REACH,
+        trace: TraceContext::new(),
+        now: clock::now_micros(),
+    }
+}
+
+fn change(id: Uuid, n: u8, r#type: EventType, decision: Option<Outcome>) -> Change {
+    let decision = decision.map(|outcome| pb::Decision { outcome: outcome as i32, ..Default::default() });
+    Change {
+        id,
+        event: pb::ApplicationEvent { r#type: r#type as i32, decision, ..Default::default() },
+        party: "national".into(),
+        system: "test".into(),
+        expected_version: 0,
+        key: key(n, n),
+        reach: REACH,
+        now: clock::now_micros(),
+    }
+}
+
+async fn accepted(store: &dyn Store, n: u8) -> Uuid {
+    match store.accept(new(n)).await.unwrap() {
+        Accepted::New(application) => application.id.parse().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn lease_one(store: &dyn Store, party: &str) -> Option<Lease> {
+    store.lease(party, 1, clock::now_micros() + HOUR).await.unwrap().pop()
+}
+
+async fn delivered(store: &dyn Store, party: &str) -> DeliveryKind {
+    let lease = lease_one(store, party).await.unwrap();
+    let kind = lease.kind();
+    store.settle(lease, Settlement::Delivered { reach: REACH }).await.unwrap();
+    kind
+}
+
+#[tokio::test]
+async fn the_same_key_from_many_callers_at_once_makes_one_application() {
+    let place = Place::new();
+    let store = place.open();
+    let calls = (0..50).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.accept(new(1)).await.unwrap() })
+    });
+    let (mut made, mut replayed) = (Vec::new(), Vec::new());
+    for call in calls.collect::<Vec<_>>() {
+        match call.await.unwrap() {
+            Accepted::New(application) => made.push(application),
+            Accepted::Replayed(application) => replayed.push(application),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((made.len(), replayed.len()), (1, 49));
+    assert!(replayed.iter().all(|first| *first == made[0]));
+    assert_eq!(store.totals().await.unwrap().leaves, 1);
+}
+
+#[tokio::test]
+async fn the_same_key_with_other_content_changes_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    accepted(&*store, 1).await;
+    let other = NewApplication { key: key(1, 2), benefits: vec![], ..new(1) };
+    assert!(matches!(store.accept(other).await.unwrap(), Accepted::KeyReused));
+    assert!(matches!(store.recall(&key(1, 2)).await.unwrap(), Some(Recalled::KeyReused)));
+    assert_eq!(store.totals().await.unwrap().leaves, 1);
+}
+
+#[tokio::test]
+async fn a_second_open_application_for_a_benefit_is_a_duplicate_until_the_first_is_over() {
+    let place = Place::new();
+    let store = place.open();
+    let first = accepted(&*store, 1).await;
+    let again = || NewApplication { benefits: vec![[9; 16], [1; 16]], ..new(2) };
+    match store.accept(again()).await.unwrap() {
+        Accepted::Duplicate { first: found } => assert_eq!(found, first),
+        other => panic!("{other:?}"),
+    }
+    let mut withdrawal = change(first, 3, EventType::ApplicationWithdrawn, None);
+    withdrawal.party = "23".into();
+    assert!(matches!(store.apply(withdrawal).await.unwrap(), Applied::Done(_)));
+    assert!(matches!(store.accept(again()).await.unwrap(), Accepted::New(_)));
+}
+
+#[tokio::test]
+async fn the_first_answer_is_replayed_after_changes_and_after_a_restart() {
+    let place = Place::new();
+    let store = place.open();
+    let id = accepted(&*store, 1).await;
+    delivered(&*store, "national").await;
+    let step = change(id, 2, EventType::ApplicationAccepted, None);
+    assert!(matches!(store.apply(step).await.unwrap(), Applied::Done(_)));
+    drop(store);
+    let store = place.open();
+    let Accepted::Replayed(first) = store.accept(new(1)).await.unwrap() else { panic!() };
+    assert_eq!((first.state(), first.version, first.id), (State::Received, 1, id.to_string()));
+    let step = change(id, 2, EventType::ApplicationAccepted, None);
+    let Applied::Replayed(answer) = store.apply(step).await.unwrap() else { panic!() };
+    assert_eq!((answer.state(), answer.version), (State::Accepted, 3));
+    let duplicate = NewApplication { key: key(7, 7), ..new(1) };
+    assert!(matches!(store.accept(duplicate).await.unwrap(), Accepted::Duplicate { .. }));
+}
+
+#[tokio::test]
+async fn an_illegal_step_or_a_stale_version_changes_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    let id = accepted(&*store, 1).await;
+    let decide = change(id, 2, EventType::DecisionMade, Some(Outcome::Granted));
+    let Applied::Refused(refusal) = store.apply(decide).await.unwrap() else { panic!() };
+    assert_eq!(refusal, Refusal::Illegal(State::Received));
+    let stale = Change {
+        expected_version: 9,
+        ..change(id, 3, EventType::ApplicationAccepted, None)
+    };
+    let Applied::Refused(refusal) = store.apply(stale).await.unwrap() else { panic!() };
+    assert_eq!(refusal, Refusal::VersionConflict(1));
+    assert_eq!(store.events(id).await.unwrap().len(), 1);
+    assert_eq!(store.totals().await.unwrap().leaves, 1);
+    assert!(store.recall(&key(2, 2)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_application_goes_its_whole_way() {
+    let place = Place::new();
+    let store = place.open();
+    let id = accepted(&*store, 1).await;
+    assert_eq!(delivered(&*store, "national").await, DeliveryKind::Application);
+    let steps = [
+        (EventType::ApplicationAccepted, None),
+        (EventType::DecisionMade, Some(Outcome::Granted)),
+    ];
+    for (n, (event, decision)) in steps.into_iter().enumerate() {
+        let n = u8::try_from(n).unwrap() + 10;
+        let done = store.apply(change(id, n, event, decision)).await.unwrap();
+        assert!(matches!(done, Applied::Done(_)), "{done:?}");
+        assert_eq!(delivered(&*store, "23").await, DeliveryKind::Event);
+    }
+    let application = store.application(id).await.unwrap().unwrap();
+    assert_eq!(application.state(), State::Notified);
+    assert_eq!(application.decision.unwrap().outcome(), Outcome::Granted);
+    let events = store.events(id).await.unwrap();
+    let states: Vec<State> = events.iter().map(pb::ApplicationEvent::state).collect();
+    let way = [
+        State::Received,
+        State::Forwarded,
+        State::Accepted,
+        State::Approved,
+        State::Notified,
+    ];
+    assert_eq!(states, way);
+    assert!(events.iter().zip(1..).all(|(event, n)| event.sequence == n));
+    // Five events and three deliveries: a leaf each.
+    assert_eq!(store.totals().await.unwrap().leaves, 8);
+}
+
+#[tokio::test]
+async fn events_reach_a_party_in_order_and_only_one_lease_is_out() {
+    let place = Place::new();
+    let store = place.open();
+    let id = accepted(&*store, 1).await;
+    let accept = change(id, 2, EventType::ApplicationAccepted, None);
+    store.apply(accept).await.unwrap();
+    let decide = change(id, 3, EventType::DecisionMade, Some(Outcome::Denied));
+    store.apply(decide).await.unwrap();
+    let leases = store.lease("23", 10, clock::now_micros() + HOUR).await.unwrap();
+    assert_eq!(leases.len(), 1, "the decision waits for the acceptance");
+    assert_eq!(leases[0].event().unwrap().r#type(), EventType::ApplicationAccepted);
+    assert!(lease_one(&*store, "23").await.is_none(), "leased already");
+    for lease in leases {
+        store.settle(lease, Settlement::Delivered { reach: REACH }).await.unwrap();
+    }
+    let next = lease_one(&*store, "23").await.unwrap();
+    assert_eq!(next.event().unwrap().r#type(), EventType::DecisionMade);
+}
+
+#[tokio::test]
+async fn an_expired_lease_is_offered_again_as_unknown_and_the_old_one_settles_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    accepted(&*store, 1).await;
+    let stale = store.lease("national", 1, clock::now_micros() - 1).await.unwrap().pop().unwrap();
+    assert!(!stale.unknown());
+    let fresh = lease_one(&*store, "national").await.unwrap();
+    assert!(fresh.unknown(), "the first attempt may have arrived");
+    assert_eq!(fresh.attempt(), 2);
+    assert_eq!(fresh.message_number(), stale.message_number());
+    let refused = Settlement::Refused { note: "E1".into(), reach: REACH };
+    store.settle(stale, refused).await.unwrap();
+    assert!(store.parked().await.unwrap().is_empty());
+    store.settle(fresh, Settlement::Delivered { reach: REACH }).await.unwrap();
+    assert_eq!(store.totals().await.unwrap().due, 0);
+}
+
+#[tokio::test]
+async fn a_parked_delivery_is_seen_fails_the_application_and_can_be_replayed() {
+    let place = Place::new();
+    let store = place.open();
+    let id = accepted(&*store, 1).await;
+    let lease = lease_one(&*store, "national").await.unwrap();
+    let parked =
+        Settlement::Parked { unknown: true, note: "no answer in time".into(), reach: REACH };
+    store.settle(lease, parked).await.unwrap();
+    let listed = store.parked().await.unwrap();
+    assert_eq!((listed.len(), listed[0].application), (1, id));
+    let state = store.header(id).await.unwrap().unwrap().state;
+    assert_eq!(state, State::Undeliverable);
+    assert_eq!(delivered(&*store, "23").await, DeliveryKind::Event);
+    assert_eq!(store.revive(vec![listed[0].delivery, 999]).await.unwrap(), 1);
+    let lease = lease_one(&*store, "national").await.unwrap();
+    assert!(lease.unknown(), "what may have arrived is asked for first");
+    store.settle(lease, Settlement::Delivered { reach: REACH }).await.unwrap();
+    assert_eq!(store.header(id).await.unwrap().unwrap().state, State::Forwarded);
+}
+
+#[tokio::test]
+async fn a_retry_is_not_due_before_its_time() {
+    let place = Place::new();
+    let store = place.open();
+    accepted(&*store, 1).await;
+    let lease = lease_one(&*store, "national").await.unwrap();
+    let due = clock::now_micros() + 50_000;
+    let again = Settlement::Again { due, unknown: true, counted: true, note: "HTTP 500".into() };
+    store.settle(lease, again).await.unwrap();
+    assert!(lease_one(&*store, "national").await.is_none());
+    tokio::time::sleep(std::time::Duration::from_millis(80)).await;
+    let lease = lease_one(&*store, "national").await.unwrap();
+    assert_eq!((lease.attempt(), lease.unknown()), (2, true));
+}
+
+#[tokio::test]
+async fn a_reader_that_resumes_misses_no_event_and_sees_only_its_own() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 1..=20 {
+        accepted(&*store, n).await;
+    }
+    let (mut seen, mut cursor) = (Vec::new(), 0);
+    loop {
+        let (events, next) = store.events_after("23", cursor, 7).await.unwrap();
+        if next == cursor {
+            break;
+        }
+        cursor = next;
+        seen.extend(events.into_iter().map(|event| event.acceptance_number));
+    }
+    let all: Vec<String> = (1..=20).map(|n| format!("CASE-{n}")).collect();
+    assert_eq!(seen, all);
+    assert_eq!(*store.changes().borrow(), 20);
+    assert!(store.events_after("44", 0, 100).await.unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn forgotten_keys_are_free_again() {
+    let place = Place::new();
+    let store = place.open();
+    accepted(&*store, 1).await;
+    assert_eq!(store.forget(clock::now_micros() - HOUR).await.unwrap(), 0);
+    assert_eq!(store.forget(clock::now_micros() + 1).await.unwrap(), 1);
+    assert!(store.recall(&key(1, 1)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn nothing_personal_stands_in_the_clear_in_the_file() {
+    let place = Place::new();
+    let store = place.open();
+    accepted(&*store, 1).await;
+    drop(store);
+    let needle = "王小·明𠅤".as_bytes();
+    for file in std::fs::read_dir(&place.0).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(needle.len()).any(|window| window == needle));
+    }
+}
+
+#[tokio::test]
+async fn leaves_are_numbered_without_gaps_and_hash_their_entries() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 1..=3 {
+        accepted(&*store, n).await;
+    }
+    drop(store);
+    let file = rusqlite::Connection::open(place.0.join("t.db")).unwrap();
+    let mut query = file.prepare("SELECT position, hash, entry FROM leaves ORDER BY 1").unwrap();
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let rows: Vec<(i64, [u8; 32], Vec<u8>)> = rows.map(Result::unwrap).collect();
+    assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(rows.iter().all(|(_, hash, entry)| *hash == leaf_hash(entry)));
+}

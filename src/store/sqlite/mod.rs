@@ -1,0 +1,316 @@
+//! The embedded store: SQLite in WAL mode with full durability, one writer thread that commits
+//! what waits as one transaction (group commit), and a few readers beside it.
+
+mod index;
+mod read;
+mod write;
+mod writer;
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    thread,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use crate::{
+    audit::Entry,
+    model::pb,
+    store::{
+        Store, StoreError,
+        rows::{
+            Accepted, Applied, Change, Filter, Header, IdempotencyKey, Lease, NewApplication,
+            ParkedDelivery, Recalled, Settlement, Totals,
+        },
+        sqlite::{
+            index::Index,
+            writer::{Command, Prepared, Writer},
+        },
+        vault::Vault,
+    },
+};
+
+/// Readers open at once; each keeps a page cache.
+const READERS: usize = 4;
+
+/// The embedded store. Holds a lock file beside the database: the indexes in memory are right
+/// only while this process is the only one that accepts applications.
+pub struct Sqlite {
+    commands: mpsc::Sender<Command>,
+    index: Arc<RwLock<Index>>,
+    changes: watch::Receiver<i64>,
+    readers: Arc<Readers>,
+    vault: Arc<Vault>,
+    _lock: Option<File>,
+}
+
+struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Sqlite {
+    /// Opens or creates the database and starts the writer; `queue` writes may wait.
+    ///
+    /// # Errors
+    /// In words for the operator: another gateway holds the store, the file cannot be opened.
+    pub fn open(path: &Path, vault: Vault, queue: usize) -> Result<Self, String> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        }
+        let lock = hold(&path.with_extension("lock"))?;
+        Self::start(path, vault, queue, Some(lock))
+    }
+
+    /// Opens the database beside a gateway that may be running, to list and replay deliveries.
+    ///
+    /// # Errors
+    /// The database does not exist or cannot be opened.
+    pub fn open_beside(path: &Path, vault: Vault) -> Result<Self, String> {
+        if !path.exists() {
+            return Err(format!("{} does not exist; is store.url right?", path.display()));
+        }
+        Self::start(path, vault, 16, None)
+    }
+
+    fn start(path: &Path, vault: Vault, queue: usize, lock: Option<File>) -> Result<Self, String> {
+        let told = |error: rusqlite::Error| format!("{}: {error}", path.display());
+        let mut connection = Connection::open(path).map_err(told)?;
+        configure(&connection).map_err(told)?;
+        migrate(&mut connection).map_err(|error| format!("{}: {error}", path.display()))?;
+        let index = match lock {
+            Some(_) => Index::load(&connection).map_err(told)?,
+            None => Index::default(),
+        };
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let reader = Connection::open_with_flags(path, flags).map_err(told)?;
+            reader.busy_timeout(Duration::from_secs(5)).map_err(told)?;
+            readers.push(reader);
+        }
+        let last: i64 = connection
+            .query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))
+            .map_err(told)?;
+        let (commands, received) = mpsc::channel(queue.max(1));
+        let (changed, changes) = watch::channel(last);
+        let index = Arc::new(RwLock::new(index));
+        let vault = Arc::new(vault);
+        let writer =
+            Writer::new(connection, received, changed, Arc::clone(&index), Arc::clone(&vault));
+        // The thread ends when the last sender is dropped, after the writes that wait.
+        thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|error| format!("cannot start the store's writer: {error}"))?;
+        let permits = Arc::new(Semaphore::new(READERS));
+        let readers = Arc::new(Readers { idle: Mutex::new(readers), permits });
+        Ok(Self { commands, index, changes, readers, vault, _lock: lock })
+    }
+
+    /// New work is shed when the queue is full.
+    async fn shed<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.try_send(make(reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => stopped(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Accepted work waits for its turn.
+    async fn wait<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(make(reply)).await.map_err(|_| stopped())?;
+        answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection, &Vault) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.readers.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| stopped())?;
+        let readers = Arc::clone(&self.readers);
+        let vault = Arc::clone(&self.vault);
+        let task = tokio::task::spawn_blocking(move || {
+            let lock = || readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let connection = lock().pop().ok_or_else(stopped)?;
+            let outcome = query(&connection, &vault);
+            lock().push(connection);
+            drop(permit);
+            outcome
+        });
+        task.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the store has stopped".into())
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn accept(&self, new: NewApplication) -> Result<Accepted, StoreError> {
+        // Encoding and encrypting happen here, in the caller's task, not on the writer.
+        let new = Prepared::new(new, &self.vault)?;
+        self.shed(|reply| Command::Accept(Box::new(new), reply)).await
+    }
+
+    async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
+        self.shed(|reply| Command::Apply(Box::new(change), reply)).await
+    }
+
+    async fn record(&self, entry: Entry) -> Result<(), StoreError> {
+        let leaf = entry.leaf();
+        self.shed(|reply| Command::Record(leaf, reply)).await
+    }
+
+    async fn lease(&self, party: &str, limit: usize, until: i64) -> Result<Vec<Lease>, StoreError> {
+        let party = party.to_owned();
+        self.wait(|reply| Command::Lease { party, limit, until, reply }).await
+    }
+
+    async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<(), StoreError> {
+        self.wait(|reply| Command::Settle(Box::new(lease), settlement, reply)).await
+    }
+
+    async fn revive(&self, deliveries: Vec<i64>) -> Result<usize, StoreError> {
+        self.wait(|reply| Command::Revive(deliveries, reply)).await
+    }
+
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError> {
+        let place = {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.key(&key.key)
+        };
+        let Some(place) = place else { return Ok(None) };
+        let content = key.content;
+        self.read(move |connection, vault| read::answer(connection, vault, place, &content)).await
+    }
+
+    async fn forget(&self, before: i64) -> Result<usize, StoreError> {
+        self.wait(|reply| Command::Forget(before, reply)).await
+    }
+
+    async fn header(&self, id: Uuid) -> Result<Option<Header>, StoreError> {
+        self.read(move |connection, _| read::header(connection, id)).await
+    }
+
+    async fn application(&self, id: Uuid) -> Result<Option<pb::Application>, StoreError> {
+        self.read(move |connection, vault| read::application(connection, vault, id)).await
+    }
+
+    async fn list(&self, f: Filter) -> Result<(Vec<pb::Application>, Option<i64>), StoreError> {
+        self.read(move |connection, vault| read::list(connection, vault, &f)).await
+    }
+
+    async fn events(&self, id: Uuid) -> Result<Vec<pb::ApplicationEvent>, StoreError> {
+        self.read(move |connection, vault| read::events(connection, vault, id)).await
+    }
+
+    async fn events_after(
+        &self,
+        party: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<(Vec<pb::ApplicationEvent>, i64), StoreError> {
+        let party = party.to_owned();
+        self.read(move |connection, vault| {
+            read::events_after(connection, vault, &party, after, limit)
+        })
+        .await
+    }
+
+    async fn parked(&self) -> Result<Vec<ParkedDelivery>, StoreError> {
+        self.read(|connection, _| read::parked(connection)).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.read(|connection, _| read::totals(connection)).await
+    }
+
+    fn changes(&self) -> watch::Receiver<i64> {
+        self.changes.clone()
+    }
+
+    fn digest(&self, text: &str) -> [u8; 16] {
+        self.vault.digest(text)
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Corrupt(error.to_string())
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// Decodes what the store itself encoded.
+fn decode<M: prost::Message + Default>(bytes: &[u8]) -> Result<M, StoreError> {
+    M::decode(bytes).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// Waits a little for a gateway that is just stopping.
+fn hold(path: &Path) -> Result<File, String> {
+    let name = path.display();
+    let file = File::create(path).map_err(|error| format!("{name}: {error}"))?;
+    let patience = Instant::now() + Duration::from_secs(5);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(format!("{name}: {error}")),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                thread::sleep(Duration::from_millis(50));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(format!("another gateway holds this store ({name}); stop it first"));
+            }
+        }
+    }
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "OFF")?;
+    // Checkpoint from the writer at about 64 MB: smaller costs up to 40 % (performance.md §1).
+    connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// The scripts in order; `user_version` counts those that ran.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_first.sql")];
+
+fn migrate(connection: &mut Connection) -> Result<(), String> {
+    let told = |error: rusqlite::Error| error.to_string();
+    let version: i64 =
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(told)?;
+    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    if version > MIGRATIONS.len() {
+        return Err(format!("was written by a newer Tongban (schema {version}); upgrade this one"));
+    }
+    for (index, script) in MIGRATIONS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction().map_err(told)?;
+        transaction.execute_batch(script).map_err(told)?;
+        let done = i64::try_from(index + 1).unwrap_or(i64::MAX);
+        transaction.pragma_update(None, "user_version", done).map_err(told)?;
+        transaction.commit().map_err(told)?;
+    }
+    Ok(())
+}

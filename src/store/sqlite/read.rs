@@ -1,0 +1,312 @@
+//! Queries, and how rows become messages again.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use uuid::Uuid;
+
+use crate::{
+    model::{
+        clock,
+        pb::{self, Business, State},
+        trace::TraceContext,
+    },
+    store::{
+        StoreError,
+        rows::{DeliveryKind, Filter, Header, ParkedDelivery, Recalled, Totals},
+        sqlite::decode,
+        vault::Vault,
+    },
+};
+
+/// The columns [`ApplicationRow::from`] reads, in its order.
+pub(super) const APPLICATION: &str = "SELECT a.seq, a.id, a.business, a.state, a.version, \
+     a.submitter, a.handler, a.acceptance_number, a.home_name, a.benefits, a.salt, a.trace, \
+     a.created, a.updated, a.body, a.revised FROM applications a ";
+
+/// One row of `applications`.
+pub(super) struct ApplicationRow {
+    pub(super) seq: i64,
+    pub(super) id: [u8; 16],
+    pub(super) business: Business,
+    pub(super) state: State,
+    pub(super) version: i64,
+    pub(super) submitter: String,
+    pub(super) handler: String,
+    pub(super) acceptance_number: String,
+    pub(super) home_name: String,
+    pub(super) benefits: Vec<u8>,
+    pub(super) salt: [u8; 16],
+    pub(super) trace: TraceContext,
+    created: i64,
+    updated: i64,
+    body: Vec<u8>,
+    revised: Option<Vec<u8>>,
+}
+
+impl ApplicationRow {
+    pub(super) fn from(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let trace: String = row.get(11)?;
+        Ok(Self {
+            seq: row.get(0)?,
+            id: row.get(1)?,
+            business: Business::try_from(row.get::<_, i32>(2)?).unwrap_or_default(),
+            state: State::try_from(row.get::<_, i32>(3)?).unwrap_or_default(),
+            version: row.get(4)?,
+            submitter: row.get(5)?,
+            handler: row.get(6)?,
+            acceptance_number: row.get(7)?,
+            home_name: row.get(8)?,
+            benefits: row.get(9)?,
+            salt: row.get(10)?,
+            trace: TraceContext::parse(&trace).unwrap_or_default(),
+            created: row.get(12)?,
+            updated: row.get(13)?,
+            body: row.get(14)?,
+            revised: row.get(15)?,
+        })
+    }
+
+    /// The content as it stands, without the header.
+    pub(super) fn content(&self, vault: &Vault) -> Result<pb::Application, StoreError> {
+        match &self.revised {
+            Some(revised) => decode(&vault.unseal(&self.id, "revised", revised)?),
+            None => decode(&vault.unseal(&self.id, "body", &self.body)?),
+        }
+    }
+
+    /// The application as it stands.
+    pub(super) fn application(&self, vault: &Vault) -> Result<pb::Application, StoreError> {
+        Ok(self.with_header(self.content(vault)?, self.state, self.version, self.updated))
+    }
+
+    /// The application as it was first answered.
+    fn as_received(&self, vault: &Vault) -> Result<pb::Application, StoreError> {
+        let content = decode(&vault.unseal(&self.id, "body", &self.body)?);
+        Ok(self.with_header(content?, State::Received, 1, self.created))
+    }
+
+    /// The content under its header.
+    pub(super) fn with_header(
+        &self,
+        mut content: pb::Application,
+        state: State,
+        version: i64,
+        updated: i64,
+    ) -> pb::Application {
+        content.id = Uuid::from_bytes(self.id).to_string();
+        content.set_state(state);
+        content.version = version;
+        content.submitting_party.clone_from(&self.submitter);
+        content.handling_party.clone_from(&self.handler);
+        content.home_division_name.clone_from(&self.home_name);
+        content.create_time = Some(clock::to_proto(self.created));
+        content.update_time = Some(clock::to_proto(updated));
+        content
+    }
+}
+
+pub(super) fn by_id(connection: &Connection, id: Uuid) -> Result<Option<ApplicationRow>, StoreError> {
+    let sql = format!("{APPLICATION} WHERE a.id = ?1");
+    let mut query = connection.prepare_cached(&sql)?;
+    Ok(query.query_row([id.as_bytes()], ApplicationRow::from).optional()?)
+}
+
+pub(super) fn by_seq(connection: &Connection, seq: i64) -> Result<ApplicationRow, StoreError> {
+    let sql = format!("{APPLICATION} WHERE a.seq = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([seq], ApplicationRow::from)?)
+}
+
+pub(super) fn answer(
+    connection: &Connection,
+    vault: &Vault,
+    place: i64,
+    content: &[u8; 32],
+) -> Result<Option<Recalled>, StoreError> {
+    type Record = ([u8; 32], i64, Option<Vec<u8>>);
+    let mut query = connection
+        .prepare_cached("SELECT content, application, answer FROM idempotency WHERE seq = ?1")?;
+    let record: Option<Record> = query
+        .query_row([place], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((first, application, answer)) = record else { return Ok(None) };
+    if first != *content {
+        return Ok(Some(Recalled::KeyReused));
+    }
+    let row = by_seq(connection, application)?;
+    let application = match answer {
+        Some(answer) => decode(&vault.unseal(&row.id, "answer", &answer)?)?,
+        None => row.as_received(vault)?,
+    };
+    Ok(Some(Recalled::Answer(Box::new(application))))
+}
+
+pub(super) fn header(connection: &Connection, id: Uuid) -> Result<Option<Header>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "SELECT business, submitter, handler, state, trace FROM applications WHERE id = ?1",
+    )?;
+    let header = query.query_row([id.as_bytes()], |row| {
+        let trace: String = row.get(4)?;
+        Ok(Header {
+            business: Business::try_from(row.get::<_, i32>(0)?).unwrap_or_default(),
+            submitter: row.get(1)?,
+            handler: row.get(2)?,
+            state: State::try_from(row.get::<_, i32>(3)?).unwrap_or_default(),
+            trace: TraceContext::parse(&trace).unwrap_or_default(),
+        })
+    });
+    Ok(header.optional()?)
+}
+
+pub(super) fn application(
+    connection: &Connection,
+    vault: &Vault,
+    id: Uuid,
+) -> Result<Option<pb::Application>, StoreError> {
+    by_id(connection, id)?.map(|row| row.application(vault)).transpose()
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    vault: &Vault,
+    filter: &Filter,
+) -> Result<(Vec<pb::Application>, Option<i64>), StoreError> {
+    let sql = format!(
+        "{APPLICATION} WHERE a.seq < ?1 AND (a.submitter = ?2 OR a.handler = ?2) \
+         AND (?3 = 0 OR a.business = ?3) AND (?4 = 0 OR a.state = ?4) \
+         AND substr(a.home_division, 1, length(?5)) = ?5 ORDER BY a.seq DESC LIMIT ?6"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let one_more = i64::try_from(filter.limit + 1).unwrap_or(i64::MAX);
+    let rows = query.query_map(
+        params![
+            filter.before.unwrap_or(i64::MAX),
+            filter.party,
+            filter.business.map_or(0, |business| business as i32),
+            filter.state.map_or(0, |state| state as i32),
+            filter.home_division,
+            one_more,
+        ],
+        ApplicationRow::from,
+    )?;
+    let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let more = rows.len() > filter.limit;
+    rows.truncate(filter.limit);
+    let next = rows.last().filter(|_| more).map(|row| row.seq);
+    let applications = rows.iter().map(|row| row.application(vault)).collect::<Result<_, _>>()?;
+    Ok((applications, next))
+}
+
+const EVENT: &str = "SELECT e.seq, a.id, a.acceptance_number, a.business, e.sequence, e.type, \
+     e.state, e.time, e.party, e.detail FROM events e JOIN applications a ON a.seq = e.application ";
+
+fn event(row: &Row<'_>, vault: &Vault) -> Result<pb::ApplicationEvent, StoreError> {
+    let id: [u8; 16] = row.get(1)?;
+    let detail: Option<Vec<u8>> = row.get(9)?;
+    let mut event: pb::ApplicationEvent = match detail {
+        Some(detail) => decode(&vault.unseal(&id, "detail", &detail)?)?,
+        None => pb::ApplicationEvent::default(),
+    };
+    event.id = row.get::<_, i64>(0)?.to_string();
+    event.application_id = Uuid::from_bytes(id).to_string();
+    event.acceptance_number = row.get(2)?;
+    event.business = row.get(3)?;
+    event.sequence = row.get(4)?;
+    event.r#type = row.get(5)?;
+    event.state = row.get(6)?;
+    event.time = Some(clock::to_proto(row.get(7)?));
+    event.party = row.get(8)?;
+    Ok(event)
+}
+
+pub(super) fn events(
+    connection: &Connection,
+    vault: &Vault,
+    id: Uuid,
+) -> Result<Vec<pb::ApplicationEvent>, StoreError> {
+    let sql = format!("{EVENT} WHERE a.id = ?1 ORDER BY e.sequence");
+    let mut query = connection.prepare_cached(&sql)?;
+    let mut rows = query.query([id.as_bytes()])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        events.push(event(row, vault)?);
+    }
+    Ok(events)
+}
+
+pub(super) fn event_of(
+    connection: &Connection,
+    vault: &Vault,
+    application: i64,
+    sequence: i64,
+) -> Result<pb::ApplicationEvent, StoreError> {
+    let sql = format!("{EVENT} WHERE e.application = ?1 AND e.sequence = ?2");
+    let mut query = connection.prepare_cached(&sql)?;
+    let mut rows = query.query([application, sequence])?;
+    match rows.next()? {
+        Some(row) => event(row, vault),
+        None => Err(StoreError::Corrupt(format!("event {sequence} of row {application} is gone"))),
+    }
+}
+
+pub(super) fn events_after(
+    connection: &Connection,
+    vault: &Vault,
+    party: &str,
+    after: i64,
+    limit: usize,
+) -> Result<(Vec<pb::ApplicationEvent>, i64), StoreError> {
+    // A window by event number keeps a party with few events from reading the whole table at once.
+    let window = i64::try_from(limit).unwrap_or(i64::MAX).saturating_mul(8);
+    let end: i64 = connection
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM events")?
+        .query_row([], |row| row.get(0))?;
+    let end = end.min(after.saturating_add(window));
+    let sql = format!(
+        "{EVENT} WHERE e.seq > ?1 AND e.seq <= ?2 AND (a.submitter = ?3 OR a.handler = ?3) \
+         ORDER BY e.seq LIMIT ?4"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = query.query(params![after, end, party, limit])?;
+    let mut events = Vec::new();
+    let mut last = 0;
+    while let Some(row) = rows.next()? {
+        last = row.get(0)?;
+        events.push(event(row, vault)?);
+    }
+    let full = i64::try_from(events.len()).is_ok_and(|count| count == limit);
+    Ok((events, if full { last } else { end.max(after) }))
+}
+
+pub(super) fn parked(connection: &Connection) -> Result<Vec<ParkedDelivery>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "SELECT d.seq, a.id, d.party, d.kind, d.message, d.attempts, d.note, d.created, a.trace \
+         FROM deliveries d JOIN applications a ON a.seq = d.application \
+         WHERE d.state = 3 ORDER BY d.seq",
+    )?;
+    let rows = query.query_map([], |row| {
+        let trace: String = row.get(8)?;
+        Ok(ParkedDelivery {
+            delivery: row.get(0)?,
+            application: Uuid::from_bytes(row.get(1)?),
+            party: row.get(2)?,
+            kind: DeliveryKind::from_number(row.get(3)?).unwrap_or(DeliveryKind::Event),
+            message_number: hex::encode(row.get::<_, [u8; 16]>(4)?),
+            attempts: row.get(5)?,
+            note: row.get(6)?,
+            created: row.get(7)?,
+            trace_id: TraceContext::parse(&trace).unwrap_or_default().trace_id_hex(),
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn totals(connection: &Connection) -> Result<Totals, StoreError> {
+    let one = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+    let oldest = one("SELECT coalesce(min(created), 0) FROM deliveries WHERE state IN (0, 1)")?;
+    Ok(Totals {
+        due: one("SELECT count(*) FROM deliveries WHERE state IN (0, 1)")?,
+        parked: one("SELECT count(*) FROM deliveries WHERE state = 3")?,
+        oldest: if oldest == 0 { 0 } else { clock::now_micros() - oldest },
+        leaves: one("SELECT coalesce(max(position) + 1, 0) FROM leaves")?,
+    })
+}

@@ -1,0 +1,259 @@
+//! The writer thread: takes what waits, runs it in one transaction, commits, and only then
+//! answers. No timer: a batch is what came in while the last one was being committed.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use prost::Message as _;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    audit::Leaf,
+    model::{
+        clock,
+        pb::{self, EventType, State},
+    },
+    store::{
+        StoreError, advance,
+        rows::{Accepted, Applied, Change, Lease, NewApplication, Settlement},
+        sqlite::{
+            Reply,
+            index::{Index, Overlay},
+            write,
+        },
+        vault::Vault,
+    },
+};
+
+/// Most writes in one transaction.
+const BATCH: usize = 512;
+
+/// One write.
+pub(super) enum Command {
+    Accept(Box<Prepared>, Reply<Accepted>),
+    Apply(Box<Change>, Reply<Applied>),
+    Record(Leaf, Reply<()>),
+    Lease { party: String, limit: usize, until: i64, reply: Reply<Vec<Lease>> },
+    Settle(Box<Lease>, Settlement, Reply<()>),
+    Revive(Vec<i64>, Reply<usize>),
+    Forget(i64, Reply<usize>),
+}
+
+/// A new application, encoded and encrypted in the caller's task.
+pub(super) struct Prepared {
+    pub(super) new: NewApplication,
+    pub(super) body: Vec<u8>,
+    pub(super) salt: [u8; 16],
+    pub(super) leaf: Leaf,
+}
+
+/// What a write needs besides its command.
+pub(super) struct Scope<'a> {
+    pub(super) transaction: &'a Transaction<'a>,
+    pub(super) index: &'a RwLock<Index>,
+    pub(super) overlay: Overlay,
+    pub(super) vault: &'a Vault,
+    /// Number of the last event written.
+    pub(super) last_event: i64,
+}
+
+/// Sends the answer once the commit has ended: `None` for done, the error for failed.
+type Finish = Box<dyn FnOnce(Option<StoreError>) + Send>;
+
+pub(super) struct Writer {
+    connection: Connection,
+    commands: mpsc::Receiver<Command>,
+    changed: watch::Sender<i64>,
+    index: Arc<RwLock<Index>>,
+    vault: Arc<Vault>,
+}
+
+impl Prepared {
+    pub(super) fn new(mut new: NewApplication, vault: &Vault) -> Result<Self, StoreError> {
+        let content = std::mem::take(&mut new.content);
+        let mut salt = [0; 16];
+        SystemRandom::new()
+            .fill(&mut salt)
+            .map_err(|_| StoreError::Unavailable("the system has no randomness".into()))?;
+        let body = vault.seal(new.id.as_bytes(), "body", &content)?;
+        let application = &mut new.application;
+        application.set_state(State::Received);
+        application.version = 1;
+        application.create_time = Some(clock::to_proto(new.now));
+        application.update_time = application.create_time;
+        let by = advance::By {
+            party: &application.submitting_party,
+            system: &new.system,
+            time: new.now,
+        };
+        let received = EventType::ApplicationReceived;
+        let id = &application.id;
+        let leaf = advance::event_entry(id, 1, received, State::Received, by, &salt, &content).leaf();
+        Ok(Self { new, body, salt, leaf })
+    }
+}
+
+impl Writer {
+    pub(super) const fn new(
+        connection: Connection,
+        commands: mpsc::Receiver<Command>,
+        changed: watch::Sender<i64>,
+        index: Arc<RwLock<Index>>,
+        vault: Arc<Vault>,
+    ) -> Self {
+        Self { connection, commands, changed, index, vault }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Some(first) = self.commands.blocking_recv() {
+            batch.push(first);
+            while batch.len() < BATCH {
+                let Ok(next) = self.commands.try_recv() else { break };
+                batch.push(next);
+            }
+            self.commit(batch.drain(..));
+        }
+    }
+
+    fn commit(&mut self, batch: impl Iterator<Item = Command>) {
+        let mut finishes: Vec<Finish> = Vec::new();
+        let outcome = self.transact(batch, &mut finishes);
+        let failure = match outcome {
+            Ok((overlay, last_event)) => {
+                self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
+                self.changed.send_if_modified(|last| {
+                    *last = last_event.max(*last);
+                    true
+                });
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store could not commit");
+                Some(error)
+            }
+        };
+        for finish in finishes {
+            finish(failure.clone());
+        }
+    }
+
+    fn transact(
+        &mut self,
+        batch: impl Iterator<Item = Command>,
+        finishes: &mut Vec<Finish>,
+    ) -> Result<(Overlay, i64), StoreError> {
+        let began = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = match began {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                let error = StoreError::from(error);
+                finishes.extend(batch.map(refuse));
+                return Err(error);
+            }
+        };
+        let mut scope = Scope {
+            transaction: &transaction,
+            index: &self.index,
+            overlay: Overlay::default(),
+            vault: &self.vault,
+            last_event: 0,
+        };
+        let mut failed = None;
+        for command in batch {
+            if failed.is_some() {
+                finishes.push(refuse(command));
+                continue;
+            }
+            let (finish, error) = run(&mut scope, command);
+            finishes.push(finish);
+            failed = error;
+        }
+        let Scope { overlay, last_event, .. } = scope;
+        match failed {
+            Some(error) => Err(error),
+            None => transaction.commit().map(|()| (overlay, last_event)).map_err(StoreError::from),
+        }
+    }
+}
+
+/// Runs one command; the error, if any, fails the whole batch.
+fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) {
+    match command {
+        // The two hot writes go without a savepoint: what fails them is the disk.
+        Command::Accept(prepared, reply) => finish(write::accept(scope, *prepared), reply, false),
+        Command::Record(leaf, reply) => finish(write::leaf(scope, &leaf), reply, false),
+        Command::Apply(change, reply) => apart(scope, reply, |s| write::apply(s, &change)),
+        Command::Lease { party, limit, until, reply } => {
+            apart(scope, reply, |s| write::lease(s, &party, limit, until))
+        }
+        Command::Settle(lease, settlement, reply) => {
+            apart(scope, reply, |s| write::settle(s, &lease, settlement))
+        }
+        Command::Revive(deliveries, reply) => apart(scope, reply, |s| write::revive(s, &deliveries)),
+        Command::Forget(before, reply) => apart(scope, reply, |s| write::forget(s, before)),
+    }
+}
+
+/// Runs a command within a savepoint, so that a row that does not decode fails it alone.
+fn apart<T: Send + 'static>(
+    scope: &mut Scope<'_>,
+    reply: Reply<T>,
+    work: impl FnOnce(&mut Scope<'_>) -> Result<T, StoreError>,
+) -> (Finish, Option<StoreError>) {
+    let sql = |scope: &Scope<'_>, text: &str| scope.transaction.execute_batch(text);
+    if let Err(error) = sql(scope, "SAVEPOINT one") {
+        return finish(Err(error.into()), reply, false);
+    }
+    match work(scope) {
+        Ok(value) => match sql(scope, "RELEASE one") {
+            Ok(()) => finish(Ok(value), reply, true),
+            Err(error) => finish(Err(error.into()), reply, false),
+        },
+        Err(error) => match sql(scope, "ROLLBACK TO one; RELEASE one") {
+            Ok(()) => finish(Err(error), reply, true),
+            Err(worse) => finish(Err(worse.into()), reply, false),
+        },
+    }
+}
+
+fn finish<T: Send + 'static>(
+    result: Result<T, StoreError>,
+    reply: Reply<T>,
+    alone: bool,
+) -> (Finish, Option<StoreError>) {
+    let error = if alone { None } else { result.as_ref().err().cloned() };
+    let finish = Box::new(move |failure: Option<StoreError>| {
+        // A caller that has gone away asks again with its key.
+        _ = reply.send(failure.map_or(result, Err));
+    });
+    (finish, error)
+}
+
+/// The answer of a command that was never run.
+fn refuse(command: Command) -> Finish {
+    fn not_run<T: Send + 'static>(reply: Reply<T>) -> Finish {
+        let error = StoreError::Unavailable("the batch was not committed".into());
+        finish(Err(error), reply, true).0
+    }
+    match command {
+        Command::Accept(_, reply) => not_run(reply),
+        Command::Apply(_, reply) => not_run(reply),
+        Command::Record(_, reply) | Command::Settle(_, _, reply) => not_run(reply),
+        Command::Lease { reply, .. } => not_run(reply),
+        Command::Revive(_, reply) | Command::Forget(_, reply) => not_run(reply),
+    }
+}
+
+impl Scope<'_> {
+    /// The application as it is encoded in a sealed column.
+    pub(super) fn seal(
+        &self,
+        id: &[u8; 16],
+        column: &str,
+        message: &pb::Application,
+    ) -> Result<Vec<u8>, StoreError> {
+        self.vault.seal(id, column, &message.encode_to_vec())
+    }
+}
