@@ -194,6 +194,14 @@ impl Auth {
         Ok(Self { audience: audience.to_owned(), by_uri, by_fingerprint, verified })
     }
 
+    /// The codes of the parties that may call.
+    pub fn parties(&self) -> impl Iterator<Item = &str> {
+        let entries = self.by_uri.values().chain(self.by_fingerprint.values());
+        let codes: std::collections::BTreeSet<&str> =
+            entries.map(|entry| entry.code.as_str()).collect();
+        codes.into_iter()
+    }
+
     /// The party that a certificate, already verified by TLS, belongs to. `None` when it names
     /// none, or more than one.
     pub fn identify(&self, certificate: &[u8]) -> Option<PeerIdentity> {

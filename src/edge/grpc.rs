@@ -8,6 +8,7 @@ use std::{
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http::HeaderMap;
+use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, body::Body, service::Routes};
 use tower::Service as _;
@@ -73,6 +74,35 @@ impl Services {
         };
         answer.unwrap_or_else(|never| match never {})
     }
+}
+
+/// The refusal of a document for its form, and of what the rules of intake have against the rest
+/// of it, so that all mistakes are told at once. Paths are relative to the body.
+pub(super) async fn refuse_form(
+    intake: &Intake,
+    rpc: &str,
+    caller: &Caller,
+    bytes: &[u8],
+    mut violations: Vec<Violation>,
+) -> Problem {
+    let operation = rpc.rsplit('/').next().unwrap_or(rpc);
+    if operation == "SubmitApplication" {
+        if let Err(problem) = caller.require(Scope::Submit) {
+            return problem;
+        }
+        let application = pb::Application::decode(bytes).unwrap_or_default();
+        let further = intake.validate(caller, &application);
+        // What was left out for its form is not also told to be missing.
+        let fresh = |field: &str| {
+            !violations.iter().any(|known| {
+                let rest = field.strip_prefix(known.field.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            })
+        };
+        let further: Vec<_> = further.into_iter().filter(|v| fresh(&v.field)).collect();
+        violations.extend(further);
+    }
+    intake.refuse(caller, operation, Problem::violations(violations)).await
 }
 
 /// Whether a path is served without a token: health and reflection, to any certificate.
