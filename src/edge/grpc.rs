@@ -66,7 +66,8 @@ impl Services {
     /// the busy one.
     pub(super) async fn call(&self, request: http::Request<Body>) -> http::Response<Body> {
         let path = request.uri().path().as_bytes();
-        let ours = path.strip_prefix(b"/").and_then(|rest| rest.strip_prefix(SERVICE_NAME.as_bytes()));
+        let ours =
+            path.strip_prefix(b"/").and_then(|rest| rest.strip_prefix(SERVICE_NAME.as_bytes()));
         let answer = if ours.is_some_and(|rest| rest.starts_with(b"/")) {
             self.applications.clone().call(request).await
         } else {

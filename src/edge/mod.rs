@@ -47,8 +47,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let services =
-        Services::new(Arc::clone(&intake), limits.body_bytes, shutdown.clone()).await?;
+    let services = Services::new(Arc::clone(&intake), limits.body_bytes, shutdown.clone()).await?;
     let rest = Rest::new(services.clone(), intake, limits.body_bytes)
         .map_err(anyhow::Error::msg)
         .context("the REST routes can't be built from proto/")?;
@@ -151,11 +150,7 @@ impl Doors {
 
 fn http(executor: Owned) -> Builder<Owned> {
     let mut builder = Builder::new(executor);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_buf_size(64 << 10);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(64 << 10);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -35,11 +35,16 @@ pub(super) fn door(path: &str) -> Option<Result<Door, Problem>> {
         return Some(Ok(Door::National));
     }
     let business = path.strip_prefix(NATIVE)?;
-    Some(Business::from_code(business).filter(|b| b.code() == business).map(Door::Business).ok_or_else(|| {
-        let known: Vec<String> = Business::ALL.into_iter().map(Business::code).collect();
-        let detail = format!("no such business; this gateway knows {}", known.join(", "));
-        Problem::new(Reason::UnknownPath, detail)
-    }))
+    Some(
+        Business::from_code(business)
+            .filter(|b| b.code() == business)
+            .map(Door::Business)
+            .ok_or_else(|| {
+                let known: Vec<String> = Business::ALL.into_iter().map(Business::code).collect();
+                let detail = format!("no such business; this gateway knows {}", known.join(", "));
+                Problem::new(Reason::UnknownPath, detail)
+            }),
+    )
 }
 
 /// Passes the document on and tells the answer.
@@ -93,7 +98,11 @@ mod tests {
         let subsidy = Door::Business(Business::DisabilitySubsidy);
         assert_eq!(door("/native/disability_subsidy").unwrap().unwrap(), subsidy);
         for unknown in ["/native/", "/native/DISABILITY_SUBSIDY", "/native/disability_subsidy/"] {
-            assert_eq!(door(unknown).unwrap().unwrap_err().reason, Reason::UnknownPath, "{unknown}");
+            assert_eq!(
+                door(unknown).unwrap().unwrap_err().reason,
+                Reason::UnknownPath,
+                "{unknown}"
+            );
         }
         assert!(door("/v1/applications").is_none());
     }

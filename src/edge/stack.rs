@@ -142,9 +142,8 @@ impl Stack {
         }
         let request = request.map(|body| Limited::new(body, self.body_bytes + FRAMING));
         // 6. Time: the caller's own limit or ours, whichever is shorter, until the answer begins.
-        let longest = longest(request.headers()).map_or(self.longest_call, |theirs| {
-            theirs.min(self.longest_call)
-        });
+        let longest = longest(request.headers())
+            .map_or(self.longest_call, |theirs| theirs.min(self.longest_call));
         let work = self.dispatch(request, passage);
         tokio::time::timeout(longest, work).await.unwrap_or_else(|_| {
             let detail = "the call took longer than allowed; send it again with the same \

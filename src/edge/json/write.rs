@@ -23,7 +23,12 @@ impl Schema {
     }
 
     /// The text of one field of an encoded message, by the field's name.
-    pub(crate) fn text<'b>(&self, message: usize, name: &str, mut rest: &'b [u8]) -> Option<&'b str> {
+    pub(crate) fn text<'b>(
+        &self,
+        message: usize,
+        name: &str,
+        mut rest: &'b [u8],
+    ) -> Option<&'b str> {
         let message = &self.messages[message];
         let wanted = message.fields[*message.by_name.get(name)?].number;
         while !rest.is_empty() {
@@ -185,7 +190,12 @@ fn timestamp(mut rest: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
     let (date, time) = (utc.date(), utc.time());
     let written = format!(
         "\"{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{fraction}Z\"",
-        date.year(), date.month(), date.day(), time.hour(), time.minute(), time.second()
+        date.year(),
+        date.month(),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
     );
     out.extend_from_slice(written.as_bytes());
     Ok(())

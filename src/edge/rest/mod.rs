@@ -101,7 +101,11 @@ impl Rest {
             let values = values.ok_or_else(unknown_path)?;
             return self.transcode(route, values, request, trace).await;
         }
-        if others.is_empty() { Err(unknown_path()) } else { Ok(not_allowed(&others.join(", "), &trace)) }
+        if others.is_empty() {
+            Err(unknown_path())
+        } else {
+            Ok(not_allowed(&others.join(", "), &trace))
+        }
     }
 
     async fn body(&self, body: LimitedBody) -> Result<Bytes, Problem> {
@@ -130,8 +134,8 @@ impl Rest {
         // Room for gRPC's prefix, filled in below.
         let mut message = vec![0; PREFIX];
         let mut violations = Vec::new();
-        self.from_body(route, &parts.headers, body, &caller, &mut message).await?;
-        self.from_path_and_query(route, values, &parts, &mut message, &mut violations);
+        self.read_body(route, &parts.headers, body, &caller, &mut message).await?;
+        self.read_path_and_query(route, values, &parts, &mut message, &mut violations);
         if !violations.is_empty() {
             return Err(Problem::violations(violations));
         }
@@ -152,7 +156,7 @@ impl Rest {
         self.outward(route, response, slot, trace).await.map_err(|problem| in_body(route, problem))
     }
 
-    async fn from_body(
+    async fn read_body(
         &self,
         route: &Route,
         headers: &HeaderMap,
@@ -183,7 +187,7 @@ impl Rest {
     }
 
     /// Path and query come last: of a field that stands twice, the last counts.
-    fn from_path_and_query(
+    fn read_path_and_query(
         &self,
         route: &Route,
         values: Vec<String>,
@@ -202,9 +206,7 @@ impl Rest {
             let from_elsewhere = match &route.body {
                 BodyRule::None => route.template.parameters().any(|p| p == name),
                 BodyRule::Whole => true,
-                BodyRule::Field { name: body, .. } => {
-                    name.split('.').next() == Some(body.as_str())
-                }
+                BodyRule::Field { name: body, .. } => name.split('.').next() == Some(body.as_str()),
             };
             // An empty name is known to no message.
             append(if from_elsewhere { "" } else { &name }, &value);

@@ -165,7 +165,8 @@ impl Schemas {
         };
         let mut headers = json!({"traceparent": header("W3C trace context of the call.")});
         if route.method != Method::GET {
-            let told = "`true` when this is the stored answer to an earlier call with the same key.";
+            let told =
+                "`true` when this is the stored answer to an earlier call with the same key.";
             headers["Idempotency-Replayed"] = header(told);
         }
         json!({
@@ -395,7 +396,8 @@ fn pattern(rule: &FieldRule) -> Option<&'static str> {
 fn json_names(route: &Route) -> String {
     let mut path = route.template.to_string();
     for field in route.descriptor.input().fields() {
-        path = path.replace(&format!("{{{}}}", field.name()), &format!("{{{}}}", field.json_name()));
+        path =
+            path.replace(&format!("{{{}}}", field.name()), &format!("{{{}}}", field.json_name()));
     }
     path
 }
@@ -481,7 +483,10 @@ mod tests {
         let told = application["properties"]["acceptTime"]["description"].as_str().unwrap();
         assert!(told.contains("RFC 3339"));
         let submit = &document["paths"]["/v1/applications"]["post"];
-        assert_eq!(submit["requestBody"]["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/Application");
+        assert_eq!(
+            submit["requestBody"]["content"]["application/json"]["schema"]["$ref"],
+            "#/components/schemas/Application"
+        );
         assert!(submit["responses"]["201"].is_object());
         let decide = &document["paths"]["/v1/applications/{id}:decide"]["post"];
         let body = &decide["requestBody"]["content"]["application/json"]["schema"];

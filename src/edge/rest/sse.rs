@@ -162,7 +162,10 @@ mod tests {
             let parts = [bytes[..cut].to_vec(), bytes[cut..].to_vec()];
             let parts = parts.map(|part| Ok::<_, Status>(Frame::data(Bytes::from(part))));
             let text = told(Body::new(StreamBody::new(futures::stream::iter(parts)))).await;
-            assert_eq!(text, "retry: 1000\n\nid: 7\nevent: application\ndata: {\"id\":\"7\",\"sequence\":\"1\"}\n\nid: 8\nevent: application\ndata: {\"id\":\"8\"}\n\n");
+            assert_eq!(
+                text,
+                "retry: 1000\n\nid: 7\nevent: application\ndata: {\"id\":\"7\",\"sequence\":\"1\"}\n\nid: 8\nevent: application\ndata: {\"id\":\"8\"}\n\n"
+            );
         }
     }
 
@@ -172,13 +175,17 @@ mod tests {
         trailers.insert("grpc-status", HeaderValue::from_static("14"));
         let frames = [Ok::<_, Status>(Frame::<Bytes>::trailers(trailers))];
         let text = told(Body::new(StreamBody::new(futures::stream::iter(frames)))).await;
-        assert!(text.contains("event: error\ndata: {\"type\":\"urn:tongban:error:UNAVAILABLE\""), "{text}");
+        assert!(
+            text.contains("event: error\ndata: {\"type\":\"urn:tongban:error:UNAVAILABLE\""),
+            "{text}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled_with_heartbeats() {
         let silence = futures::stream::pending::<Result<Frame<Bytes>, Status>>();
-        let limited = futures::StreamExt::take_until(silence, tokio::time::sleep(Duration::from_secs(40)));
+        let limited =
+            futures::StreamExt::take_until(silence, tokio::time::sleep(Duration::from_secs(40)));
         let text = told(Body::new(StreamBody::new(limited))).await;
         assert_eq!(text.matches(": still here\n\n").count(), 2);
     }
