@@ -112,22 +112,9 @@ impl Caller {
         if self.may(scope) {
             return Ok(());
         }
-        let detail = format!("the token lacks the scope `{}`; ask for one that has it", scope.name());
+        let detail =
+            format!("the token lacks the scope `{}`; ask for one that has it", scope.name());
         Err(Problem::new(Reason::PermissionDenied, detail))
-    }
-
-    /// A caller for tests of other rooms.
-    #[cfg(test)]
-    pub(crate) fn for_test(party: &str, kind: PartyKind, scopes: &[Scope]) -> Self {
-        let entry = Entry { code: party.to_owned(), kind, keys: Vec::new() };
-        Self(Arc::new(Verified {
-            party: Arc::new(entry),
-            system: "test".into(),
-            token_id: "test".into(),
-            scopes: scopes.to_vec(),
-            thumbprint: String::new(),
-            expires: i64::MAX,
-        }))
     }
 }
 
@@ -177,7 +164,8 @@ impl Auth {
             let (code, kind) = (party.entry.code.clone(), party.entry.kind);
             let entry = Arc::new(Entry { code, kind, keys });
             let identity = &party.entry.identity;
-            let uris = identity.san_uris.iter().map(|uri| by_uri.insert(uri.clone(), entry.clone()));
+            let uris =
+                identity.san_uris.iter().map(|uri| by_uri.insert(uri.clone(), entry.clone()));
             let taken_uris = uris.flatten().count();
             let prints = identity.fingerprints.iter();
             let prints =
@@ -192,6 +180,14 @@ impl Auth {
         }
         let verified = Mutex::new(HashMap::new());
         Ok(Self { audience: audience.to_owned(), by_uri, by_fingerprint, verified })
+    }
+
+    /// The codes of the parties that may call.
+    pub fn parties(&self) -> impl Iterator<Item = &str> {
+        let entries = self.by_uri.values().chain(self.by_fingerprint.values());
+        let codes: std::collections::BTreeSet<&str> =
+            entries.map(|entry| entry.code.as_str()).collect();
+        codes.into_iter()
     }
 
     /// The party that a certificate, already verified by TLS, belongs to. `None` when it names
@@ -270,17 +266,18 @@ impl Auth {
             return Err(refusal("the token's header has `crit`, which is not understood here"));
         }
         let key = choose(&peer.party.keys, header.kid.as_deref(), header.alg)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &signature_only(key.algorithm))
-            .map_err(|error| match error.kind() {
-                jsonwebtoken::errors::ErrorKind::InvalidSignature => {
-                    refusal("the token's signature is wrong; sign with the key of its `kid`")
-                }
-                _ => refusal(
-                    "the token's claims can't be read; `iss`, `sub`, `aud`, `jti`, `scope` are \
+        let claims =
+            jsonwebtoken::decode::<Claims>(token, &key.key, &signature_only(key.algorithm))
+                .map_err(|error| match error.kind() {
+                    jsonwebtoken::errors::ErrorKind::InvalidSignature => {
+                        refusal("the token's signature is wrong; sign with the key of its `kid`")
+                    }
+                    _ => refusal(
+                        "the token's claims can't be read; `iss`, `sub`, `aud`, `jti`, `scope` are \
                      texts, `exp`, `nbf`, `iat` whole seconds",
-                ),
-            })?
-            .claims;
+                    ),
+                })?
+                .claims;
         claims.check(&self.audience, peer.party(), now)?;
         let granted: Vec<&str> = claims.scope.as_deref().unwrap_or("").split(' ').collect();
         let scopes = Scope::ALL.into_iter().filter(|s| granted.contains(&s.name())).collect();
@@ -383,9 +380,8 @@ impl Claims {
 
 /// The key a token asks for; its algorithm is the key's, never the token's choice.
 fn choose<'a>(keys: &'a [Key], id: Option<&str>, algorithm: Algorithm) -> Result<&'a Key, Problem> {
-    let mut fitting = keys
-        .iter()
-        .filter(|key| key.algorithm == algorithm && id.is_none_or(|id| key.id == id));
+    let mut fitting =
+        keys.iter().filter(|key| key.algorithm == algorithm && id.is_none_or(|id| key.id == id));
     match (fitting.next(), fitting.next()) {
         (Some(key), None) => Ok(key),
         (Some(_), Some(_)) => Err(refusal("the token names no key; set `kid` in its header")),

@@ -110,8 +110,7 @@ pub(super) fn to_status(problem: &Problem, trace: &TraceContext) -> Status {
         let rest = problem.violations.len() - shown;
         metadata.insert("violationsOmitted".to_owned(), rest.to_string());
     }
-    let mut details =
-        ErrorDetails::with_error_info(problem.reason.code(), ERROR_DOMAIN, metadata);
+    let mut details = ErrorDetails::with_error_info(problem.reason.code(), ERROR_DOMAIN, metadata);
     if shown > 0 {
         let fields = problem.violations[..shown]
             .iter()
@@ -203,7 +202,9 @@ pub(super) fn of_foreign(status: &Status) -> Problem {
         Code::InvalidArgument => {
             (Reason::InvalidArgument, "the request is malformed; compare it with proto/")
         }
-        Code::Internal if status.message().contains("ecode") || status.message().contains("EOF") => {
+        Code::Internal
+            if status.message().contains("ecode") || status.message().contains("EOF") =>
+        {
             (Reason::InvalidArgument, "the message is no protobuf of this method; compare proto/")
         }
         Code::DeadlineExceeded => (Reason::DeadlineExceeded, "the call took longer than allowed"),
@@ -214,7 +215,8 @@ pub(super) fn of_foreign(status: &Status) -> Problem {
     Problem::new(reason, detail)
 }
 
-fn whole_seconds(wait: Duration) -> u64 {
+/// As `Retry-After` has it: never less than the wait.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
@@ -271,7 +273,14 @@ mod tests {
         let many = (0..500).map(|n| Violation::form(format!("materials[{n}].kind"), "is unknown"));
         let status = to_status(&Problem::violations(many.collect()), &trace());
         assert!(status.details().len() < 6000, "{}", status.details().len());
-        assert!(status.get_error_details().error_info().unwrap().metadata.contains_key("violationsOmitted"));
+        assert!(
+            status
+                .get_error_details()
+                .error_info()
+                .unwrap()
+                .metadata
+                .contains_key("violationsOmitted")
+        );
     }
 
     #[test]

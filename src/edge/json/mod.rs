@@ -98,12 +98,18 @@ impl Schema {
     /// When it is not of our package.
     pub(super) fn number(&self, message: &MessageDescriptor) -> Result<usize, String> {
         let found = self.index.get(message.full_name()).copied();
-        found.ok_or_else(|| format!("{}: messages of other packages are not served as JSON", message.full_name()))
+        found.ok_or_else(|| {
+            format!("{}: messages of other packages are not served as JSON", message.full_name())
+        })
     }
 
     /// The JSON name of a field that a template or rule names by its proto path, and the message
     /// it holds.
-    pub(super) fn field(&self, message: usize, proto_name: &str) -> Option<(u32, &str, Option<usize>)> {
+    pub(super) fn field(
+        &self,
+        message: usize,
+        proto_name: &str,
+    ) -> Option<(u32, &str, Option<usize>)> {
         let message = &self.messages[message];
         let field = &message.fields[*message.by_name.get(proto_name)?];
         let inner = match field.holds {

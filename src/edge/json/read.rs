@@ -69,14 +69,13 @@ impl Schema {
         let (first, rest) = name.split_once('.').map_or((name, None), |(a, b)| (a, Some(b)));
         let unknown = || Violation::form(name, "is no parameter of this call; leave it out");
         let message = &self.messages[message];
-        let field = message.by_name.get(first).map(|at| &message.fields[*at]).ok_or_else(unknown)?;
+        let field =
+            message.by_name.get(first).map(|at| &message.fields[*at]).ok_or_else(unknown)?;
         match (&field.holds, rest) {
             (Holds::Message(inner), Some(rest)) if field.shape == Shape::One => {
                 let mut nested = Vec::new();
-                self.append(*inner, rest, text, &mut nested).map_err(|violation| Violation {
-                    field: name.to_owned(),
-                    ..violation
-                })?;
+                self.append(*inner, rest, text, &mut nested)
+                    .map_err(|violation| Violation { field: name.to_owned(), ..violation })?;
                 encode_key(field.number, WireType::LengthDelimited, bytes);
                 encode_varint(nested.len() as u64, bytes);
                 bytes.extend_from_slice(&nested);
@@ -336,7 +335,12 @@ impl<'de> Visitor<'de> for Slot<'_, '_, '_> {
             Target::Field(Field { number, map_value: Some(value), .. }) => {
                 self.entries(*number, value, map)
             }
-            Target::Field(Field { shape: Shape::One, number, holds: Holds::Message(inner), .. })
+            Target::Field(Field {
+                shape: Shape::One,
+                number,
+                holds: Holds::Message(inner),
+                ..
+            })
             | Target::Item(Field { number, holds: Holds::Message(inner), .. }) => {
                 let length = open(*number, &mut self.reader.bytes);
                 let slot = Slot { reader: self.reader, target: self.target, path: self.path };
@@ -518,12 +522,13 @@ fn whole(value: f64) -> Option<i64> {
 fn rfc3339(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let (date, rest) = bytes.split_at_checked(19)?;
-    let shape = date.iter().zip(b"0000-00-00T00:00:00").all(|(byte, like)| {
-        if *like == b'0' { byte.is_ascii_digit() } else { byte == like }
-    });
-    let fraction = rest.strip_prefix(b".").map_or(0, |digits| {
-        digits.iter().take_while(|byte| byte.is_ascii_digit()).count() + 1
-    });
+    let shape = date
+        .iter()
+        .zip(b"0000-00-00T00:00:00")
+        .all(|(byte, like)| if *like == b'0' { byte.is_ascii_digit() } else { byte == like });
+    let fraction = rest
+        .strip_prefix(b".")
+        .map_or(0, |digits| digits.iter().take_while(|byte| byte.is_ascii_digit()).count() + 1);
     let zone = rest.get(fraction..)?;
     let zoned = zone == b"Z"
         || matches!(zone, [b'+' | b'-', h1, h2, b':', m1, m2]

@@ -70,7 +70,10 @@ fn proto_names_and_nulls_are_read_and_an_empty_document_is_empty() {
     let document = read(&json!({"acceptance_number": "A", "guardian": null, "materials": null}));
     assert_eq!(document.violations, []);
     let application = pb::Application::decode(document.bytes.as_slice()).unwrap();
-    assert_eq!(application, pb::Application { acceptance_number: "A".into(), ..Default::default() });
+    assert_eq!(
+        application,
+        pb::Application { acceptance_number: "A".into(), ..Default::default() }
+    );
     assert_eq!(read(&json!({})).bytes, b"");
 }
 
@@ -83,12 +86,26 @@ fn every_mistake_is_found_and_the_rest_is_kept() {
         "bankAccount": [], "extensions": {"a": 1, "b": "kept"}, "version": "99999999999999999999",
         "disabilitySubsidy": {"boarding": true, "longTermCare": "yes"}, "childRecognition": {},
     }));
-    assert_eq!(fields(&document), [
-        "business", "acceptanceNumber", "acceptTime", "applicant.age", "applicant.registeredPlace",
-        "materials[0].kind", "materials[0].sizeBytes", "materials[1]", "materials[2].content",
-        "bankAccount", "extensions.a", "version", "disabilitySubsidy.boarding",
-        "disabilitySubsidy.longTermCare", "childRecognition",
-    ]);
+    assert_eq!(
+        fields(&document),
+        [
+            "business",
+            "acceptanceNumber",
+            "acceptTime",
+            "applicant.age",
+            "applicant.registeredPlace",
+            "materials[0].kind",
+            "materials[0].sizeBytes",
+            "materials[1]",
+            "materials[2].content",
+            "bankAccount",
+            "extensions.a",
+            "version",
+            "disabilitySubsidy.boarding",
+            "disabilitySubsidy.longTermCare",
+            "childRecognition",
+        ]
+    );
     assert!(document.violations[0].description.contains("DISABILITY_SUBSIDY"));
     let application = pb::Application::decode(document.bytes.as_slice()).unwrap();
     assert_eq!(application.applicant.unwrap().name, "李四");
@@ -98,7 +115,8 @@ fn every_mistake_is_found_and_the_rest_is_kept() {
 
 #[test]
 fn a_field_given_twice_is_refused_whatever_its_spelling() {
-    let document = read_text(r#"{"acceptanceNumber":"1","acceptance_number":"2","source":1,"source":2}"#);
+    let document =
+        read_text(r#"{"acceptanceNumber":"1","acceptance_number":"2","source":1,"source":2}"#);
     assert_eq!(fields(&document), ["acceptanceNumber".replace("N", "_n").as_str(), "source"]);
 }
 
@@ -121,8 +139,17 @@ fn times_are_read_as_rfc_3339_and_nothing_looser() {
     for good in ["2026-11-23T08:30:00Z", "2026-11-23T08:30:00.1Z", "2026-11-23T08:30:00+08:00"] {
         assert_eq!(read(&json!({"acceptTime": good})).violations, [], "{good}");
     }
-    for wrong in ["2026-11-23", "2026-11-23T08:30:00", "2026-11-23 08:30:00Z", "2026-11-23T08:30:00.Z",
-        "2026-13-23T08:30:00Z", "2026-02-30T08:30:00Z", "2026-11-23T08:30:00Z[UTC]", "", "2026-11-23T08:30:00.1234567890Z"] {
+    for wrong in [
+        "2026-11-23",
+        "2026-11-23T08:30:00",
+        "2026-11-23 08:30:00Z",
+        "2026-11-23T08:30:00.Z",
+        "2026-13-23T08:30:00Z",
+        "2026-02-30T08:30:00Z",
+        "2026-11-23T08:30:00Z[UTC]",
+        "",
+        "2026-11-23T08:30:00.1234567890Z",
+    ] {
         assert_eq!(fields(&read(&json!({"acceptTime": wrong}))), ["acceptTime"], "{wrong}");
     }
 }
@@ -133,13 +160,24 @@ fn parameters_of_paths_and_queries_are_read_by_kind() {
     let list = DESCRIPTORS.get_message_by_name("tongban.v1.ListApplicationsRequest").unwrap();
     let list = schema.number(&list).unwrap();
     let mut bytes = Vec::new();
-    for (name, text) in [("pageSize", "20"), ("state", "APPROVED"), ("business", "3"), ("home_division", "23")] {
+    for (name, text) in
+        [("pageSize", "20"), ("state", "APPROVED"), ("business", "3"), ("home_division", "23")]
+    {
         schema.append(list, name, text, &mut bytes).unwrap();
     }
     let request = pb::ListApplicationsRequest::decode(bytes.as_slice()).unwrap();
-    assert_eq!((request.page_size, request.state(), request.business()), (20, pb::State::Approved, pb::Business::DisabilitySubsidy));
+    assert_eq!(
+        (request.page_size, request.state(), request.business()),
+        (20, pb::State::Approved, pb::Business::DisabilitySubsidy)
+    );
     assert_eq!(request.home_division, "23");
-    for (name, text) in [("pageSize", "many"), ("pageSize", ""), ("state", "DONE"), ("other", "1"), ("state.x", "1")] {
+    for (name, text) in [
+        ("pageSize", "many"),
+        ("pageSize", ""),
+        ("state", "DONE"),
+        ("other", "1"),
+        ("state.x", "1"),
+    ] {
         assert_eq!(schema.append(list, name, text, &mut bytes).unwrap_err().field, name);
     }
     let application = schema.number(&descriptor()).unwrap();
@@ -147,5 +185,8 @@ fn parameters_of_paths_and_queries_are_read_by_kind() {
     schema.append(application, "applicant.registeredPlace.division", "230102", &mut bytes).unwrap();
     schema.append(application, "applicant.name", "王", &mut bytes).unwrap();
     let applicant = pb::Application::decode(bytes.as_slice()).unwrap().applicant.unwrap();
-    assert_eq!((applicant.name.as_str(), applicant.registered_place.unwrap().division.as_str()), ("王", "230102"));
+    assert_eq!(
+        (applicant.name.as_str(), applicant.registered_place.unwrap().division.as_str()),
+        ("王", "230102")
+    );
 }
