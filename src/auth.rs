@@ -116,20 +116,6 @@ impl Caller {
             format!("the token lacks the scope `{}`; ask for one that has it", scope.name());
         Err(Problem::new(Reason::PermissionDenied, detail))
     }
-
-    /// A caller for tests of other rooms.
-    #[cfg(test)]
-    pub(crate) fn for_test(party: &str, kind: PartyKind, scopes: &[Scope]) -> Self {
-        let entry = Entry { code: party.to_owned(), kind, keys: Vec::new() };
-        Self(Arc::new(Verified {
-            party: Arc::new(entry),
-            system: "test".into(),
-            token_id: "test".into(),
-            scopes: scopes.to_vec(),
-            thumbprint: String::new(),
-            expires: i64::MAX,
-        }))
-    }
 }
 
 /// Knows the parties' certificates and keys.
@@ -194,6 +180,14 @@ impl Auth {
         }
         let verified = Mutex::new(HashMap::new());
         Ok(Self { audience: audience.to_owned(), by_uri, by_fingerprint, verified })
+    }
+
+    /// The codes of the parties that may call.
+    pub fn parties(&self) -> impl Iterator<Item = &str> {
+        let entries = self.by_uri.values().chain(self.by_fingerprint.values());
+        let codes: std::collections::BTreeSet<&str> =
+            entries.map(|entry| entry.code.as_str()).collect();
+        codes.into_iter()
     }
 
     /// The party that a certificate, already verified by TLS, belongs to. `None` when it names

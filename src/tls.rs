@@ -71,8 +71,7 @@ impl Material {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).and_then(std::iter::Iterator::collect);
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
     match chain {
         Ok(chain) if chain.is_empty() => {
             Err(Fault::new(file, 0, "holds no certificate; expected PEM `CERTIFICATE` blocks"))

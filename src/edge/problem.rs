@@ -215,7 +215,8 @@ pub(super) fn of_foreign(status: &Status) -> Problem {
     Problem::new(reason, detail)
 }
 
-fn whole_seconds(wait: Duration) -> u64 {
+/// As `Retry-After` has it: never less than the wait.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 

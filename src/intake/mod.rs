@@ -423,7 +423,7 @@ impl Intake {
 
     /// Writes the refusal to the audit log and hands the problem back. A refusal that cannot be
     /// logged is not told as one: the caller is asked to come again.
-    async fn refuse(&self, caller: &Caller, operation: &str, problem: Problem) -> Problem {
+    pub async fn refuse(&self, caller: &Caller, operation: &str, problem: Problem) -> Problem {
         let entry = Entry {
             kind: Kind::Refusal,
             time: clock::now_micros(),

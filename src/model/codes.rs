@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use super::fault::Fault;
+use crate::model::fault::Fault;
 
 /// One code list.
 #[derive(Clone, Debug, Default)]

@@ -22,6 +22,25 @@ impl Schema {
         Ok(out)
     }
 
+    /// The text of one field of an encoded message, by the field's name.
+    pub(crate) fn text<'b>(
+        &self,
+        message: usize,
+        name: &str,
+        mut rest: &'b [u8],
+    ) -> Option<&'b str> {
+        let message = &self.messages[message];
+        let wanted = message.fields[*message.by_name.get(name)?].number;
+        while !rest.is_empty() {
+            let (number, wire) = decode_key(&mut rest).ok()?;
+            if number == wanted {
+                return std::str::from_utf8(delimited(wire, &mut rest).ok()?).ok();
+            }
+            skip_field(wire, number, &mut rest, DecodeContext::default()).ok()?;
+        }
+        None
+    }
+
     fn object(&self, message: usize, mut rest: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
         let fields = &self.messages[message].fields;
         out.push(b'{');

@@ -1,0 +1,123 @@
+//! What one party may ask at once and a second. Depends on config and tokio's clock only.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use crate::{
+    config::Limits,
+    model::problem::{Problem, Reason},
+};
+
+/// The limits of one party, shared by its connections.
+pub(super) struct PartyLimits {
+    calls: Arc<Semaphore>,
+    rate: Option<Bucket>,
+}
+
+impl PartyLimits {
+    /// A party's limits, with nothing used yet.
+    pub(super) fn new(limits: &Limits) -> Self {
+        let rate = limits.rate_per_second;
+        Self {
+            calls: Arc::new(Semaphore::new(limits.calls_per_party)),
+            rate: (rate > 0).then(|| Bucket::new(rate)),
+        }
+    }
+
+    /// Lets one call in; it counts until the permit is dropped.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` with the time to wait.
+    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = self.calls.clone().try_acquire_owned().map_err(|_| {
+            let detail = "the party has too many calls in progress; wait for answers first";
+            Problem::new(Reason::RateLimited, detail).retry_after(Duration::from_secs(1))
+        })?;
+        if let Some(Err(wait)) = self.rate.as_ref().map(Bucket::take) {
+            let detail = "the party calls more often than it may; go on more slowly";
+            return Err(Problem::new(Reason::RateLimited, detail).retry_after(wait));
+        }
+        Ok(permit)
+    }
+}
+
+/// A token bucket that holds one second's calls, kept as the time at which it would be full again
+/// (GCRA): one number, no lock, no refilling task.
+struct Bucket {
+    start: Instant,
+    /// Time one call uses up.
+    interval: u64,
+    /// How far ahead of now the bucket may be drained.
+    depth: u64,
+    full_at: AtomicU64,
+}
+
+impl Bucket {
+    fn new(per_second: u32) -> Self {
+        let interval = SECOND / u64::from(per_second);
+        let depth = SECOND - interval;
+        Self { start: Instant::now(), interval, depth, full_at: AtomicU64::new(0) }
+    }
+
+    /// Takes one call, or says how long to wait for one.
+    fn take(&self) -> Result<(), Duration> {
+        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let taken = self.full_at.fetch_update(Ordering::AcqRel, Ordering::Acquire, |full_at| {
+            let base = full_at.max(now);
+            (base - now <= self.depth).then_some(base + self.interval)
+        });
+        taken.map(|_| ()).map_err(|full_at| {
+            Duration::from_nanos(full_at.saturating_sub(now).saturating_sub(self.depth).max(1))
+        })
+    }
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_holds_its_calls_and_then_one_at_a_time() {
+        let bucket = Bucket::new(10);
+        assert_eq!((0..20).filter(|_| bucket.take().is_ok()).count(), 10);
+        let wait = bucket.take().unwrap_err();
+        assert!(wait <= Duration::from_millis(100), "{wait:?}");
+        tokio::time::advance(wait).await;
+        assert!(bucket.take().is_ok());
+        assert!(bucket.take().is_err());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!((0..20).filter(|_| bucket.take().is_ok()).count(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_call_a_second_is_possible() {
+        let bucket = Bucket::new(1);
+        assert!(bucket.take().is_ok());
+        assert!(bucket.take().is_err());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(bucket.take().is_ok());
+    }
+
+    #[test]
+    fn calls_in_progress_are_counted_until_they_end() {
+        let limits = Limits { calls_per_party: 2, ..Limits::default() };
+        let party = PartyLimits::new(&limits);
+        let first = party.enter().unwrap();
+        let _second = party.enter().unwrap();
+        assert_eq!(party.enter().unwrap_err().reason, Reason::RateLimited);
+        drop(first);
+        assert!(party.enter().is_ok());
+    }
+}

@@ -1,0 +1,276 @@
+//! What every call goes through, in order, whatever it speaks. Depends on auth, telemetry and the
+//! other files of edge.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::{Full, Limited};
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Status, body::Body};
+
+use crate::{
+    auth::{Auth, PeerIdentity},
+    config::Limits,
+    edge::{
+        grpc::{self, Services},
+        limits::PartyLimits,
+        problem,
+        rest::Rest,
+    },
+    model::{
+        problem::{Problem, Reason},
+        trace::TraceContext,
+    },
+    telemetry::{self, Kind, Span},
+};
+
+/// The stack of the port.
+pub(super) struct Stack {
+    auth: Arc<Auth>,
+    parties: HashMap<String, Arc<PartyLimits>>,
+    services: Services,
+    rest: Rest,
+    longest_call: Duration,
+    body_bytes: usize,
+}
+
+/// What is known of a connection once its handshake is done.
+pub(super) struct Connection {
+    peer: Option<PeerIdentity>,
+    limits: Option<Arc<PartyLimits>>,
+}
+
+/// What a call carries through the stack.
+struct Passage {
+    trace: TraceContext,
+    grpc: bool,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Stack {
+    /// Puts the stack together.
+    pub(super) fn new(auth: Arc<Auth>, services: Services, rest: Rest, limits: &Limits) -> Self {
+        let party = |code: &str| (code.to_owned(), Arc::new(PartyLimits::new(limits)));
+        Self {
+            parties: auth.parties().map(party).collect(),
+            auth,
+            services,
+            rest,
+            longest_call: Duration::from_secs(limits.call_seconds),
+            body_bytes: limits.body_bytes,
+        }
+    }
+
+    /// Looks at a connection's certificate, once for all its calls.
+    pub(super) fn connection(&self, certificate: Option<&[u8]>) -> Connection {
+        let peer = certificate.and_then(|certificate| self.auth.identify(certificate));
+        let limits = peer.as_ref().and_then(|peer| self.parties.get(peer.party()).cloned());
+        Connection { peer, limits }
+    }
+
+    /// Answers one call. Cheap refusals come first, so that who is not let in costs little.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Held>, Infallible> {
+        // 1. Trace: continue the caller's, or start one; everything below knows it.
+        let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let parent = header.and_then(TraceContext::parse).unwrap_or_default();
+        let mut span = telemetry::span("edge.call", Kind::Server, &parent);
+        let trace = span.context();
+        let grpc = is_grpc(request.headers());
+        let mut passage = Passage { trace, grpc, permit: None };
+        describe(&mut span, &connection, &request);
+        // 2. Panics: a fault of ours ends this call, never the connection's other calls.
+        let steps = self.admit(&connection, request, &mut passage);
+        let response = match AssertUnwindSafe(steps).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(refusal)) => refused(&refusal, &connection, &passage),
+            Err(panic) => {
+                report(panic.as_ref(), &trace);
+                let detail = "the gateway failed; name the trace id when you ask about it";
+                refused(&Problem::new(Reason::Internal, detail), &connection, &passage)
+            }
+        };
+        if response.status().is_server_error() {
+            span.fail(response.status().as_str());
+        }
+        span.set("http.response.status_code", i64::from(response.status().as_u16()));
+        let mut response = response.map(|body| Held { body, _permit: passage.permit });
+        if let Ok(value) = HeaderValue::from_str(&trace.to_string()) {
+            response.headers_mut().insert(TRACEPARENT, value);
+        }
+        Ok(response)
+    }
+
+    async fn admit(
+        &self,
+        connection: &Connection,
+        mut request: Request<Incoming>,
+        passage: &mut Passage,
+    ) -> Result<Response<Body>, Problem> {
+        // 3. The party's rate and calls at once: before any signature is verified.
+        if let Some(limits) = &connection.limits {
+            passage.permit = Some(limits.enter()?);
+        }
+        // 4. Who calls: token bound to the connection's certificate.
+        let path = request.uri().path();
+        let open = if passage.grpc { grpc::is_open(path) } else { Rest::is_open(path) };
+        if !open {
+            let token = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+            let caller = self.auth.authenticate(connection.peer.as_ref(), token)?;
+            request.extensions_mut().insert(caller);
+        }
+        request.extensions_mut().insert(passage.trace);
+        // 5. Size: said to be too large is refused unread; what only turns out so is cut off.
+        if request.body().size_hint().lower() > self.body_bytes as u64 + FRAMING as u64 {
+            return Err(too_large(self.body_bytes));
+        }
+        let request = request.map(|body| Limited::new(body, self.body_bytes + FRAMING));
+        // 6. Time: the caller's own limit or ours, whichever is shorter, until the answer begins.
+        let longest = longest(request.headers())
+            .map_or(self.longest_call, |theirs| theirs.min(self.longest_call));
+        let work = self.dispatch(request, passage);
+        tokio::time::timeout(longest, work).await.unwrap_or_else(|_| {
+            let detail = "the call took longer than allowed; send it again with the same \
+                          idempotency key";
+            Err(Problem::new(Reason::DeadlineExceeded, detail))
+        })
+    }
+
+    /// 7. The work itself, by what the call speaks.
+    async fn dispatch(
+        &self,
+        request: Request<Limited<Incoming>>,
+        passage: &Passage,
+    ) -> Result<Response<Body>, Problem> {
+        if passage.grpc {
+            let response = self.services.call(request.map(Body::new)).await;
+            return Ok(grpc::in_our_shape(response, &passage.trace));
+        }
+        self.rest.answer(request, passage.trace).await
+    }
+}
+
+/// A response body that holds its party's permit until it has been sent or dropped.
+pub(super) struct Held {
+    body: Body,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The refusal of a body over the limit.
+pub(super) fn too_large(limit: usize) -> Problem {
+    let detail = format!("the body is larger than {limit} bytes; send materials by reference");
+    Problem::new(Reason::PayloadTooLarge, detail)
+}
+
+fn refused(problem: &Problem, connection: &Connection, passage: &Passage) -> Response<Body> {
+    let party = connection.peer.as_ref().map_or("unknown", PeerIdentity::party);
+    telemetry::count_refused(party, problem.reason.code());
+    tracing::debug!(
+        party.code = party,
+        reason = problem.reason.code(),
+        trace.id = passage.trace.trace_id_hex(),
+        "call refused at the door"
+    );
+    if passage.grpc {
+        return problem::to_status(problem, &passage.trace).into_http();
+    }
+    problem::to_http(problem, &passage.trace).map(|body| Body::new(Full::new(body)))
+}
+
+fn report(panic: &(dyn Any + Send), trace: &TraceContext) {
+    // The message may hold what the call carried, so only its presence is told; the panic hook
+    // has written the place.
+    let told = panic.is::<&str>() || panic.is::<String>();
+    tracing::error!(trace.id = trace.trace_id_hex(), told, "a call panicked");
+}
+
+fn describe(span: &mut Span, connection: &Connection, request: &Request<Incoming>) {
+    if let Some(peer) = &connection.peer {
+        span.set("party.code", peer.party().to_owned());
+    }
+    span.set("http.request.method", request.method().as_str().to_owned());
+    // Without the query: a caller may put anything there.
+    span.set("url.path", request.uri().path().to_owned());
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+}
+
+/// `grpc-timeout`: at most 8 digits and a unit.
+fn longest(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let well_formed = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let number: u64 = digits.parse().ok().filter(|_| well_formed)?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+const TRACEPARENT: &str = "traceparent";
+/// What gRPC puts before a message, and a little for the other frames of a short stream.
+const FRAMING: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_are_read_and_malformed_ones_passed_over() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            longest(&headers)
+        };
+        assert_eq!(read("1S"), Some(Duration::from_secs(1)));
+        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for wrong in ["", "S", "1", "123456789S", "-1S", "1x"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}
