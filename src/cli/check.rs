@@ -64,7 +64,10 @@ fn print_json(coverage: &[Coverage]) {
 }
 
 fn print_table(coverage: &[Coverage]) {
-    println!("{:<16} {:<24} {:<5} {:>6} {:>8} {:>9}", "party", "table", "wire", "mapped", "dropped", "examples");
+    println!(
+        "{:<16} {:<24} {:<5} {:>6} {:>8} {:>9}",
+        "party", "table", "wire", "mapped", "dropped", "examples"
+    );
     for table in coverage {
         println!(
             "{:<16} {:<24} {:<5} {:>6} {:>8} {:>9}",

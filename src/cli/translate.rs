@@ -9,13 +9,8 @@ use anyhow::Context as _;
 
 use crate::{
     cli::{configuration, faulty, serve},
-    model::{
-        pb::Business,
-        problem::Violation,
-    },
-    translate::{
-        Format, Kind, Translator, held_paths, lineage, read_document, write_document,
-    },
+    model::{pb::Business, problem::Violation},
+    translate::{Format, Kind, Translator, held_paths, lineage, read_document, write_document},
 };
 
 /// Arguments of `tongban translate`.

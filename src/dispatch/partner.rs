@@ -7,11 +7,7 @@ use reqwest::{Client, StatusCode, header};
 
 use crate::{
     config::{Config, Delivery, Party},
-    model::{
-        clock,
-        fault::Fault,
-        trace::TraceContext,
-    },
+    model::{clock, fault::Fault, trace::TraceContext},
     store::rows::{DeliveryKind, Lease},
     tls,
     translate::{Answer, Head, Kind, SealKey, Status, Translator, Wire},

@@ -6,7 +6,11 @@ use std::collections::{HashMap, HashSet};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::{
-    model::{DESCRIPTORS, codes::CodeList, shape::rule_of},
+    model::{
+        DESCRIPTORS,
+        codes::{CodeList, Codes},
+        shape::rule_of,
+    },
     translate::{
         document,
         mapping::Mapping,
@@ -19,6 +23,7 @@ use crate::{
 /// What is checked so far.
 struct Check<'t, 'f, 'p> {
     table: &'t Table,
+    codes: &'t Codes,
     root: MessageDescriptor,
     faults: &'f mut Faults<'p>,
     /// Canonical paths with a source, and the line of it.
@@ -26,14 +31,15 @@ struct Check<'t, 'f, 'p> {
 }
 
 /// Compiles the table, or adds its faults.
-pub(crate) fn compile(table: Table, faults: &mut Faults<'_>) -> Option<Mapping> {
+pub(crate) fn compile(table: Table, codes: &Codes, faults: &mut Faults<'_>) -> Option<Mapping> {
     let before = faults.all.len();
     let name = format!("tongban.v1.{}", table.message);
     let Some(root) = DESCRIPTORS.get_message_by_name(&name) else {
         faults.say(1, format!("`message`: there is no message {name}"));
         return None;
     };
-    let mut check = Check { table: &table, root: root.clone(), faults, sources: HashMap::new() };
+    let mut check =
+        Check { table: &table, codes, root: root.clone(), faults, sources: HashMap::new() };
     check.sources_of_fields();
     check.places();
     check.constants();
@@ -74,7 +80,8 @@ impl Check<'_, '_, '_> {
         match resolve(message, &field.canonical) {
             Err(why) => self.faults.say(field.line, format!("canonical `{full}`: {why}")),
             Ok(target) if target.is_list() || target.is_map() => {
-                self.faults.say(field.line, format!("canonical `{full}` is repeated; use [[list]]"));
+                self.faults
+                    .say(field.line, format!("canonical `{full}` is repeated; use [[list]]"));
             }
             Ok(target) => self.fits(&full, field, &target),
         }
@@ -108,7 +115,8 @@ impl Check<'_, '_, '_> {
             _ => match list.fields.as_slice() {
                 [only] if only.canonical.is_empty() => self.fits(&name, only, &target),
                 _ => {
-                    let text = format!("`{name}` holds plain values: give one field with canonical \"\"");
+                    let text =
+                        format!("`{name}` holds plain values: give one field with canonical \"\"");
                     self.faults.say(list.line, text);
                 }
             },
@@ -117,7 +125,8 @@ impl Check<'_, '_, '_> {
 
     fn source(&mut self, path: &str, line: usize) {
         if let Some(first) = self.sources.insert(path.to_owned(), line) {
-            self.faults.say(line, format!("canonical `{path}` has a source already at line {first}"));
+            self.faults
+                .say(line, format!("canonical `{path}` has a source already at line {first}"));
         }
     }
 
@@ -125,13 +134,23 @@ impl Check<'_, '_, '_> {
     fn fits(&mut self, full: &str, field: &Field, target: &FieldDescriptor) {
         let good = match (&field.op, target.kind()) {
             (Op::Text | Op::Code { .. } | Op::Date { .. }, Kind::String) => true,
-            (Op::Bool { .. }, Kind::Bool) | (Op::Bytes, Kind::Bytes) | (Op::Enum { .. }, Kind::Enum(_)) => true,
-            (Op::Integer { .. } | Op::Money { .. }, Kind::Int32 | Kind::Int64 | Kind::Uint32) => true,
-            (Op::Timestamp { .. }, Kind::Message(m)) => m.full_name() == "google.protobuf.Timestamp",
+            (Op::Bool { .. }, Kind::Bool)
+            | (Op::Bytes, Kind::Bytes)
+            | (Op::Enum { .. }, Kind::Enum(_)) => true,
+            (Op::Integer { .. } | Op::Money { .. }, Kind::Int32 | Kind::Int64 | Kind::Uint32) => {
+                true
+            }
+            (Op::Timestamp { .. }, Kind::Message(m)) => {
+                m.full_name() == "google.protobuf.Timestamp"
+            }
             _ => false,
         };
         if !good {
-            let text = format!("type `{}` does not fit canonical `{full}`, which is {:?}", field.kind, target.kind());
+            let text = format!(
+                "type `{}` does not fit canonical `{full}`, which is {:?}",
+                field.kind,
+                target.kind()
+            );
             self.faults.say(field.line, text);
             return;
         }
@@ -156,10 +175,11 @@ impl Check<'_, '_, '_> {
             }
             _ => {}
         }
+        // Another list will do when all its codes are codes of the field's own list.
         let wanted = rule_of(target).code_list;
-        if let Op::Code { list, .. } = &field.op
-            && !wanted.is_empty()
-            && wanted != *list
+        if let Op::Code { list, codes, .. } = &field.op
+            && let Some(own) = self.codes.get(&wanted).filter(|_| wanted != *list)
+            && codes.rows.iter().any(|(code, _)| !own.contains(code))
         {
             let text = format!("canonical `{full}` is of list `{wanted}`, not `{list}`");
             self.faults.say(field.line, text);
@@ -168,11 +188,14 @@ impl Check<'_, '_, '_> {
 
     fn code_gaps(&mut self, line: usize, list: &str, codes: &CodeList, party: &str) {
         for code in codes.gaps(party) {
-            let text = format!("code {code} of list `{list}` has no counterpart; fill config/codes/{list}.csv or say gaps = \"refuse\"");
+            let text = format!(
+                "code {code} of list `{list}` has no counterpart; fill config/codes/{list}.csv or say gaps = \"refuse\""
+            );
             self.faults.say(line, text);
         }
         for (code, _) in &codes.rows {
-            let back = codes.to_party(party, code).and_then(|theirs| codes.from_party(party, theirs));
+            let back =
+                codes.to_party(party, code).and_then(|theirs| codes.from_party(party, theirs));
             if let Some(back) = back.filter(|back| back != code) {
                 let text = format!("codes {back} and {code} of list `{list}` are written alike");
                 self.faults.say(line, text);
@@ -184,7 +207,10 @@ impl Check<'_, '_, '_> {
     fn places(&mut self) {
         let table = self.table;
         let mut taken: HashMap<Vec<String>, usize> = HashMap::new();
-        let all = table.fields.iter().flat_map(|field| field.paths.iter().map(|p| (p.clone(), field.line)));
+        let all = table
+            .fields
+            .iter()
+            .flat_map(|field| field.paths.iter().map(|p| (p.clone(), field.line)));
         let lists = table.lists.iter().map(|list| (list.path.clone(), list.line));
         for (path, line) in all.chain(lists) {
             if let Some(first) = taken.insert(path.clone(), line) {
@@ -196,14 +222,19 @@ impl Check<'_, '_, '_> {
             for end in 1..path.len() {
                 let attribute = path[end..].len() == 1 && path[end].starts_with('@');
                 if let Some(first) = taken.get(&path[..end]).filter(|_| !attribute) {
-                    let text = format!("`{}` stands within the value that line {first} writes", path.join("."));
+                    let text = format!(
+                        "`{}` stands within the value that line {first} writes",
+                        path.join(".")
+                    );
                     self.faults.say(*line, text);
                 }
             }
         }
         for list in &table.lists {
             let mut taken = HashSet::new();
-            for (field, path) in list.fields.iter().flat_map(|f| f.paths.iter().map(move |p| (f, p))) {
+            for (field, path) in
+                list.fields.iter().flat_map(|f| f.paths.iter().map(move |p| (f, p)))
+            {
                 if !taken.insert(path.clone()) {
                     let text = format!("`{}` is written twice in the list", path.join("."));
                     self.faults.say(field.line, text);
@@ -290,7 +321,8 @@ impl Check<'_, '_, '_> {
 
     fn dropped(&self, path: &str) -> bool {
         self.table.drops.iter().any(|drop| {
-            path.strip_prefix(&drop.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            path.strip_prefix(&drop.path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
     }
 }

@@ -38,7 +38,11 @@ pub(crate) fn parse(wire: Wire, bytes: &[u8]) -> Result<Value, String> {
     match wire {
         Wire::Json => {
             let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-                format!("is not well-formed JSON at line {} column {}", error.line(), error.column())
+                format!(
+                    "is not well-formed JSON at line {} column {}",
+                    error.line(),
+                    error.column()
+                )
             })?;
             if depth(&value) > DEPTH {
                 return Err(format!("is nested deeper than {DEPTH} levels"));

@@ -215,7 +215,8 @@ impl Format {
             .map_err(|why| Problem::new(Reason::InvalidArgument, format!("the document {why}")))?;
         let mut head = Head::default();
         let mut faults = Vec::new();
-        let mut say = |path: &[String], text: &str| faults.push(Violation::form(path.join("."), text));
+        let mut say =
+            |path: &[String], text: &str| faults.push(Violation::form(path.join("."), text));
         match get(&tree, &self.message_number).and_then(text).filter(|text| !text.is_empty()) {
             Some(number) => head.message_number = number,
             None => say(&self.message_number, "is required; a new number for each message"),
@@ -229,7 +230,8 @@ impl Format {
             }
         }
         for (name, field) in &self.head {
-            let Some(found) = get(&tree, &field.path).and_then(text).filter(|t| !t.is_empty()) else {
+            let Some(found) = get(&tree, &field.path).and_then(text).filter(|t| !t.is_empty())
+            else {
                 continue;
             };
             match field.op.read(&found) {
@@ -241,7 +243,11 @@ impl Format {
         if get(&tree, &self.body).is_none_or(|body| !body.is_object()) {
             say(&self.body, "is required: the document itself");
         }
-        if faults.is_empty() { Ok(Message { head, tree }) } else { Err(Problem::violations(faults)) }
+        if faults.is_empty() {
+            Ok(Message { head, tree })
+        } else {
+            Err(Problem::violations(faults))
+        }
     }
 
     /// Verifies the seal of a message.
@@ -253,11 +259,13 @@ impl Format {
         let given = message.head.fields.get("signature").and_then(|s| STANDARD.decode(s).ok());
         let sealed = document::leaves(&message.tree, &path);
         let right = hmac::sign(&key.0, sealed.as_bytes());
-        let good = given.is_some_and(|given| verify_slices_are_equal(&given, right.as_ref()).is_ok());
+        let good =
+            given.is_some_and(|given| verify_slices_are_equal(&given, right.as_ref()).is_ok());
         if good {
             return Ok(());
         }
-        let text = format!("{path}: the seal does not fit the document; sign it as docs/mapping.md says");
+        let text =
+            format!("{path}: the seal does not fit the document; sign it as docs/mapping.md says");
         Err(Problem::new(Reason::Unauthenticated, text))
     }
 
@@ -405,7 +413,9 @@ impl Format {
             fault.field = self.in_body(&fault.field);
         }
         match mapping.message(canonical) {
-            Ok(dynamic) => (M::decode(dynamic.encode_to_vec().as_slice()).unwrap_or_default(), faults),
+            Ok(dynamic) => {
+                (M::decode(dynamic.encode_to_vec().as_slice()).unwrap_or_default(), faults)
+            }
             Err(mut fault) => {
                 fault.field = self.in_body(&fault.field);
                 faults.push(fault);
@@ -432,7 +442,8 @@ impl Format {
         }
         set(&mut tree, &self.body, body);
         if let Some(key) = key {
-            let field = self.head.get("signature").ok_or_else(|| missing("signature", "has no place"))?;
+            let field =
+                self.head.get("signature").ok_or_else(|| missing("signature", "has no place"))?;
             let sealed = document::leaves(&tree, &field.path.join("."));
             let tag = STANDARD.encode(hmac::sign(&key.0, sealed.as_bytes()));
             set(&mut tree, &field.path, Value::from(tag));
@@ -467,7 +478,8 @@ pub(crate) fn to_dynamic(name: &str, bytes: &[u8]) -> Result<DynamicMessage, Wri
     let failed = |why: String| WriteError { field: String::new(), why };
     let message = DESCRIPTORS.get_message_by_name(name);
     let message = message.ok_or_else(|| failed(format!("there is no message {name}")))?;
-    let dynamic = DynamicMessage::decode(message, bytes).map_err(|error| failed(error.to_string()))?;
+    let dynamic =
+        DynamicMessage::decode(message, bytes).map_err(|error| failed(error.to_string()))?;
     debug_assert_eq!(dynamic.descriptor().full_name(), name);
     Ok(dynamic)
 }

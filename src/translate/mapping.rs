@@ -70,8 +70,9 @@ impl Mapping {
 
     /// The message of what was read.
     pub(crate) fn message(&self, canonical: Value) -> Result<DynamicMessage, Violation> {
-        DynamicMessage::deserialize(self.message.clone(), canonical)
-            .map_err(|_| Violation::form("", "holds a value that the canonical model has no room for"))
+        DynamicMessage::deserialize(self.message.clone(), canonical).map_err(|_| {
+            Violation::form("", "holds a value that the canonical model has no room for")
+        })
     }
 
     /// The party's document of a canonical message; `own` also writes the extensions, which are

@@ -171,7 +171,9 @@ pub fn write_document(
     };
     let tree = mapping.write(message, false)?;
     match format.wire(business) {
-        Wire::Json => serde_json::to_string_pretty(&tree).map_err(|error| failed(error.to_string())),
+        Wire::Json => {
+            serde_json::to_string_pretty(&tree).map_err(|error| failed(error.to_string()))
+        }
         Wire::Xml => {
             let root = format.body.last().map_or(format.root.as_str(), String::as_str);
             String::from_utf8(document::print(Wire::Xml, root, &tree))

@@ -117,9 +117,9 @@ impl Op {
             }
             Self::Enum { values } => {
                 let found = values.iter().find(|(name, _)| *name == text);
-                found.map(|(_, theirs)| theirs.clone()).ok_or_else(|| {
-                    format!("the party has no counterpart of {text}")
-                })
+                found
+                    .map(|(_, theirs)| theirs.clone())
+                    .ok_or_else(|| format!("the party has no counterpart of {text}"))
             }
         }
     }
@@ -130,14 +130,14 @@ struct Parts {
     fields: [Option<i64>; 6],
 }
 
-const LETTERS: [(char, usize); 6] =
-    [('y', 0), ('M', 1), ('d', 2), ('H', 3), ('m', 4), ('s', 5)];
+const LETTERS: [(char, usize); 6] = [('y', 0), ('M', 1), ('d', 2), ('H', 3), ('m', 4), ('s', 5)];
 
 impl Parts {
     fn datetime(&self) -> Option<DateTime> {
         let field = |n: usize, or: i64| i8::try_from(self.fields[n].unwrap_or(or)).ok();
         let year = i16::try_from(self.fields[0]?).ok()?;
-        DateTime::new(year, field(1, 1)?, field(2, 1)?, field(3, 0)?, field(4, 0)?, field(5, 0)?, 0).ok()
+        DateTime::new(year, field(1, 1)?, field(2, 1)?, field(3, 0)?, field(4, 0)?, field(5, 0)?, 0)
+            .ok()
     }
 }
 

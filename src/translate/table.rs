@@ -67,7 +67,12 @@ pub(crate) struct Example {
 }
 
 /// Reads a table's text. What cannot be read is a fault and left out.
-pub(crate) fn read(text: &str, party: &str, codes: &Codes, faults: &mut Faults<'_>) -> Option<Table> {
+pub(crate) fn read(
+    text: &str,
+    party: &str,
+    codes: &Codes,
+    faults: &mut Faults<'_>,
+) -> Option<Table> {
     let root = match Node::parse(text) {
         Ok(root) => root,
         Err((line, message)) => {
@@ -79,7 +84,8 @@ pub(crate) fn read(text: &str, party: &str, codes: &Codes, faults: &mut Faults<'
     let message = keys.text("message", faults);
     let business = keys.text("business", faults);
     let constants = keys.pairs_with_lines("constants", faults);
-    let fields = list_of(keys.take("field"), faults, |node, faults| field(node, party, codes, faults));
+    let fields =
+        list_of(keys.take("field"), faults, |node, faults| field(node, party, codes, faults));
     let lists = list_of(keys.take("list"), faults, |node, faults| list(node, party, codes, faults));
     let drops = list_of(keys.take("drops"), faults, drop_of);
     let examples = list_of(keys.take("example"), faults, example);
@@ -191,7 +197,9 @@ fn op(
             };
             Op::Code { codes: found.clone(), list, party: party.to_owned() }
         }
-        "date" => Op::Date { pattern: pattern(keys, faults, "yyyy-MM-dd"), canonical: "yyyy-MM-dd" },
+        "date" => {
+            Op::Date { pattern: pattern(keys, faults, "yyyy-MM-dd"), canonical: "yyyy-MM-dd" }
+        }
         "month" => Op::Date { pattern: pattern(keys, faults, "yyyy-MM"), canonical: "yyyy-MM" },
         "timestamp" => Op::Timestamp { pattern: pattern(keys, faults, "rfc3339") },
         "bool" => Op::Bool {
@@ -226,7 +234,8 @@ fn list(node: &Node, party: &str, codes: &Codes, faults: &mut Faults<'_>) -> Opt
     let canonical = keys.text("canonical", faults);
     let path = keys.text("path", faults);
     let required = keys.truth("required", faults);
-    let fields = list_of(keys.take("field"), faults, |node, faults| field(node, party, codes, faults));
+    let fields =
+        list_of(keys.take("field"), faults, |node, faults| field(node, party, codes, faults));
     keys.done(faults);
     let (Some(canonical), Some(path)) = (canonical, path) else {
         faults.say(node.line, "a list needs `canonical` and `path`");
