@@ -58,8 +58,9 @@ pub(crate) fn compile(table: Table, codes: &Codes, faults: &mut Faults<'_>) -> O
         }
     }
     let Table { fields, lists, constants, drops, examples, .. } = table;
-    let (drops, examples) = (drops.len(), examples.len());
-    Some(Mapping { message: root, fields, lists, constants, drops, examples, places })
+    let dropped = drops.into_iter().map(|drop| drop.path).collect();
+    let examples = examples.len();
+    Some(Mapping { message: root, fields, lists, constants, dropped, examples, places })
 }
 
 impl Check<'_, '_, '_> {

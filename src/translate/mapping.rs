@@ -21,7 +21,7 @@ pub(crate) struct Mapping {
     pub(crate) fields: Vec<Field>,
     pub(crate) lists: Vec<List>,
     pub(crate) constants: Vec<Constant>,
-    pub(crate) drops: usize,
+    pub(crate) dropped: Vec<String>,
     pub(crate) examples: usize,
     /// Every mapped place, without list indexes, to tell what is beyond the mapping.
     pub(crate) places: HashSet<String>,

@@ -111,7 +111,7 @@ impl Translator {
                     Wire::Xml => "xml",
                 },
                 mapped: mapping.canonical_paths().len(),
-                dropped: mapping.drops,
+                dropped: mapping.dropped.len(),
                 examples: mapping.examples,
             };
             for (business, mapping) in &format.applications {
