@@ -10,7 +10,7 @@ use prost_reflect::{
     DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
 };
 
-use super::{
+use crate::model::{
     DESCRIPTORS,
     codes::{CodeList, Codes},
     divisions::Divisions,
