@@ -8,7 +8,11 @@ use prost::Message as _;
 
 use crate::{
     auth::{Caller, Scope},
-    intake::{Answer, Incoming, Intake, decision_faults, idempotency},
+    intake::{
+        Answer, Intake,
+        change::{Incoming, decision_faults},
+        idempotency,
+    },
     model::{
         pb::{self, Business, EventType},
         problem::{Problem, Reason, Violation},

@@ -9,8 +9,9 @@ use crate::{
     translate::{
         check,
         document::{self, Wire, parse},
-        format::{Format, HEAD_FIELDS, HeadField, Kind, ReplyPaths, Sign},
+        format::{Format, HeadField, ReplyPaths, Sign},
         mapping::Mapping,
+        message::{HEAD_FIELDS, Kind},
         node::{Faults, Keys, Node},
         ops::Op,
         table::{self, Example},

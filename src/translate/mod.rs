@@ -7,6 +7,7 @@ mod document;
 mod format;
 mod load;
 mod mapping;
+mod message;
 mod node;
 mod ops;
 mod table;
@@ -24,8 +25,9 @@ use serde_json::Value;
 
 pub use crate::translate::{
     document::Wire,
-    format::{Answer, Format, Head, Kind, Message, Reply, SealKey, Status},
+    format::Format,
     mapping::WriteError,
+    message::{Answer, Head, Kind, Message, Reply, SealKey, Status},
 };
 use crate::{
     model::{codes::Codes, fault::Fault, pb::Business, problem::Violation},

@@ -45,7 +45,8 @@ struct Chance(u64);
 
 impl Chance {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % limit.max(1)
     }
 
@@ -91,7 +92,8 @@ fn message(
             continue;
         }
         // A table may ask for more than the model: the applicant of a subsidy.
-        let asked = mapping.fields.iter().any(|f| f.required && f.canonical.join(".").starts_with(&path));
+        let asked =
+            mapping.fields.iter().any(|f| f.required && f.canonical.join(".").starts_with(&path));
         if !rule.required && !asked && field.containing_oneof().is_none() && chance.below(3) == 0 {
             continue;
         }
@@ -113,7 +115,12 @@ fn value(
     match field.kind() {
         FieldKind::Message(time) if time.full_name() == "google.protobuf.Timestamp" => {
             let date = chance.date();
-            json!(format!("{date}T{:02}:{:02}:{:02}Z", chance.below(24), chance.below(60), chance.below(60)))
+            json!(format!(
+                "{date}T{:02}:{:02}:{:02}Z",
+                chance.below(24),
+                chance.below(60),
+                chance.below(60)
+            ))
         }
         FieldKind::Message(inner) => message(chance, &inner, path, what),
         FieldKind::Enum(list) if list.name() == "Business" => json!(what.0.as_str_name()),
@@ -163,7 +170,13 @@ fn there_and_back(format: &Format, kind: Kind, business: Business, seed: u64) {
     assert!(faults.is_empty(), "{}: {faults:?}", format.party);
     let second = mapping.message(read).unwrap();
     let json = |m| document::leaves(&serde_json::to_value(m).unwrap(), "\0");
-    assert_eq!(json(&first), json(&second), "{}\n{}", format.party, String::from_utf8_lossy(&bytes));
+    assert_eq!(
+        json(&first),
+        json(&second),
+        "{}\n{}",
+        format.party,
+        String::from_utf8_lossy(&bytes)
+    );
 }
 
 proptest! {
@@ -217,18 +230,54 @@ fn a_table_without_fault_has_none() {
 #[test]
 fn each_fault_is_told_with_its_line() {
     let cases = [
-        ("\"reason\", path", "\"raeson\", path", "11: canonical `raeson`: ApplicationEvent has no field `raeson`"),
-        ("path = \"a.why\" }", "path = \"a.why\", type = \"bool\" }", "11: type `bool` does not fit canonical `reason`"),
-        ("path = \"a.why\" }", "path = \"a.why\", type = \"colour\" }", "11: `type`: there is no `colour`"),
-        ("path = \"a.why\" }", "path = \"a.why\", pth = \"b\" }", "11: `pth` is no key of this table"),
+        (
+            "\"reason\", path",
+            "\"raeson\", path",
+            "11: canonical `raeson`: ApplicationEvent has no field `raeson`",
+        ),
+        (
+            "path = \"a.why\" }",
+            "path = \"a.why\", type = \"bool\" }",
+            "11: type `bool` does not fit canonical `reason`",
+        ),
+        (
+            "path = \"a.why\" }",
+            "path = \"a.why\", type = \"colour\" }",
+            "11: `type`: there is no `colour`",
+        ),
+        (
+            "path = \"a.why\" }",
+            "path = \"a.why\", pth = \"b\" }",
+            "11: `pth` is no key of this table",
+        ),
         ("path = \"a.why\" }", "path = \"a.id\" }", "11: `a.id` is written already by line 10"),
-        ("path = \"a.why\" }", "path = \"a.id.x\" }", "11: `a.id.x` stands within the value that line 10 writes"),
-        ("\"reason\", path", "\"applicationId\", path", "11: canonical `applicationId` has a source already at line 10"),
-        ("path = \"a.why\" }", "path = \"a.why\", type = \"code\", codes = \"none\" }", "11: `codes`: there is no list `none`"),
+        (
+            "path = \"a.why\" }",
+            "path = \"a.id.x\" }",
+            "11: `a.id.x` stands within the value that line 10 writes",
+        ),
+        (
+            "\"reason\", path",
+            "\"applicationId\", path",
+            "11: canonical `applicationId` has a source already at line 10",
+        ),
+        (
+            "path = \"a.why\" }",
+            "path = \"a.why\", type = \"code\", codes = \"none\" }",
+            "11: `codes`: there is no list `none`",
+        ),
         ("path = \"a.why\" }", "paths = [\"b\", \"c\"] }", "11: `paths` needs a `separator`"),
-        ("{ path = \"id\", why = \"x\" },", "{ path = \"id\" },", "4: a dropped field needs a `why`"),
+        (
+            "{ path = \"id\", why = \"x\" },",
+            "{ path = \"id\" },",
+            "4: a dropped field needs a `why`",
+        ),
         ("{ path = \"party\", why = \"x\" },", "", "1: canonical `party` is lost"),
-        ("{ path = \"party\", why = \"x\" },", "{ path = \"prty\", why = \"x\" },", "6: drops `prty`: ApplicationEvent has no field"),
+        (
+            "{ path = \"party\", why = \"x\" },",
+            "{ path = \"prty\", why = \"x\" },",
+            "6: drops `prty`: ApplicationEvent has no field",
+        ),
         ("DECISION_MADE", "DECIDED", "14: EventType has no value DECIDED"),
         ("type = \"DECISION_MADE\"", "", "1: required canonical `type` has no source"),
         ("\"ApplicationEvent\"", "\"Event\"", "1: `message`: there is no message tongban.v1.Event"),
@@ -237,7 +286,10 @@ fn each_fault_is_told_with_its_line() {
     ];
     for (from, to, expected) in cases {
         let found = faults(from, to);
-        assert!(found.iter().any(|f| f.starts_with(expected)), "{to}\n expected {expected}\n found {found:?}");
+        assert!(
+            found.iter().any(|f| f.starts_with(expected)),
+            "{to}\n expected {expected}\n found {found:?}"
+        );
     }
 }
 
