@@ -375,7 +375,9 @@ impl Config {
             say("store.url: must begin with sqlite://");
         }
         if self.dispatch.lease_ms <= self.dispatch.attempt_ms {
-            say("dispatch.lease_ms: must be above dispatch.attempt_ms, or a slow attempt is repeated");
+            say(
+                "dispatch.lease_ms: must be above dispatch.attempt_ms, or a slow attempt is repeated",
+            );
         }
         if self.dispatch.attempts == 0 || self.dispatch.in_flight == 0 {
             say("dispatch.attempts and dispatch.in_flight: must be at least 1");
@@ -392,7 +394,8 @@ fn read_file(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<File, Vec<Fault>> {
     let text = read(path)?;
-    let mut document: toml::Table = toml::from_str(&text).map_err(|e| vec![fault(path, &text, &e)])?;
+    let mut document: toml::Table =
+        toml::from_str(&text).map_err(|e| vec![fault(path, &text, &e)])?;
     // Faults are reported against the file's own text, before the environment is laid over it.
     let file: File = toml::from_str(&text).map_err(|error| vec![fault(path, &text, &error)])?;
     let mut changed = false;
@@ -413,7 +416,11 @@ fn read_file(
         return Ok(file);
     }
     document.try_into().map_err(|error: toml::de::Error| {
-        vec![Fault::new(path, 0, format!("with TONGBAN__… from the environment: {}", error.message()))]
+        vec![Fault::new(
+            path,
+            0,
+            format!("with TONGBAN__… from the environment: {}", error.message()),
+        )]
     })
 }
 
@@ -474,7 +481,10 @@ fn load_party(path: &Path) -> Result<Party, Vec<Fault>> {
             "" | "none" => {}
             "hmac-sha256" if delivery.seal.key_file.is_some() => {}
             "hmac-sha256" => say("[delivery.seal]", "delivery.seal.key_file: is missing".into()),
-            _ => say("[delivery.seal]", "delivery.seal.algorithm: must be none or hmac-sha256".into()),
+            _ => say(
+                "[delivery.seal]",
+                "delivery.seal.algorithm: must be none or hmac-sha256".into(),
+            ),
         }
     }
     if !faults.is_empty() {

@@ -462,11 +462,9 @@ impl Change {
     /// Operation, message name and bytes of the request.
     fn encoded(&self) -> (&'static str, &'static str, Vec<u8>) {
         match self {
-            Self::Supplement(request) => (
-                "SupplementApplication",
-                "SupplementApplicationRequest",
-                request.encode_to_vec(),
-            ),
+            Self::Supplement(request) => {
+                ("SupplementApplication", "SupplementApplicationRequest", request.encode_to_vec())
+            }
             Self::Withdraw(request) => {
                 ("WithdrawApplication", "WithdrawApplicationRequest", request.encode_to_vec())
             }

@@ -2,7 +2,6 @@
 
 use std::sync::PoisonError;
 
-use prost::Message as _;
 use rusqlite::params;
 
 use crate::{

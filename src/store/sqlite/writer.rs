@@ -89,7 +89,8 @@ impl Prepared {
         };
         let received = EventType::ApplicationReceived;
         let id = &application.id;
-        let leaf = advance::event_entry(id, 1, received, State::Received, by, &salt, &content).leaf();
+        let leaf =
+            advance::event_entry(id, 1, received, State::Received, by, &salt, &content).leaf();
         Ok(Self { new, body, salt, leaf })
     }
 }
@@ -191,7 +192,9 @@ fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) 
         Command::Settle(lease, settlement, reply) => {
             apart(scope, reply, |s| write::settle(s, &lease, settlement))
         }
-        Command::Revive(deliveries, reply) => apart(scope, reply, |s| write::revive(s, &deliveries)),
+        Command::Revive(deliveries, reply) => {
+            apart(scope, reply, |s| write::revive(s, &deliveries))
+        }
         Command::Forget(before, reply) => apart(scope, reply, |s| write::forget(s, before)),
     }
 }
