@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    future::Future,
+    future::{Future, ready},
     io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -16,12 +16,12 @@ use hyper_util::rt::TokioIo;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tongban::{config::Tls, model::pb::application_service_client::ApplicationServiceClient, tls};
 use tonic::{
     metadata::AsciiMetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint, Uri},
 };
-use tongban::{config::Tls, model::pb::application_service_client::ApplicationServiceClient, tls};
 
 /// How long anything may take that should happen soon; generous, since machines are shared.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -84,8 +84,7 @@ impl House {
         tls::install_provider();
         let root = std::env::temp_dir().join(format!("tongban-it-{}", uuid::Uuid::new_v4()));
         copy(&repository().join("config"), &root.join("config"));
-        let house =
-            Self { root, child: None, edge: String::new(), metrics: String::new() };
+        let house = Self { root, child: None, edge: String::new(), metrics: String::new() };
         let certs = house.root.join("certs");
         let made = tongban(&["certs", "new", certs.to_str().unwrap()]);
         assert!(made.status.success(), "{}", said(&made));
@@ -136,17 +135,17 @@ impl House {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        let (edge, metrics) = until("the gateway to listen", SOON, || async {
+        let (edge, metrics) = until("the gateway to listen", SOON, || {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "the gateway ended: {}", self.log());
-            self.listening(before)
+            ready(self.listening(before))
         })
         .await;
         (self.edge, self.metrics) = (edge, metrics);
-        let ready = format!("http://{}/readyz", self.metrics);
+        let readyz = format!("http://{}/readyz", self.metrics);
         let client = reqwest::Client::new();
         until("the gateway to be ready", SOON, || async {
-            let answer = client.get(&ready).send().await.ok()?;
+            let answer = client.get(&readyz).send().await.ok()?;
             answer.status().is_success().then_some(())
         })
         .await;
@@ -177,7 +176,7 @@ impl House {
         let mut child = self.child.take().unwrap();
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        until("the gateway to end", SOON, || async { child.try_wait().unwrap() }).await
+        until("the gateway to end", SOON, || ready(child.try_wait().unwrap())).await
     }
 
     /// Everything the gateway ever wrote to standard error.
@@ -245,8 +244,7 @@ impl House {
     pub(crate) fn token(&self, party: &str, scopes: &str) -> String {
         let certs = self.certs();
         let certs = certs.to_str().unwrap();
-        let made =
-            tongban(&["token", "--party", party, "--scope", scopes, "--certs", certs]);
+        let made = tongban(&["token", "--party", party, "--scope", scopes, "--certs", certs]);
         assert!(made.status.success(), "{}", said(&made));
         String::from_utf8(made.stdout).unwrap().trim().to_owned()
     }
@@ -314,7 +312,10 @@ pub(crate) type Grpc = ApplicationServiceClient<InterceptedService<Channel, Bear
 pub(crate) struct Bearer(AsciiMetadataValue);
 
 impl Interceptor for Bearer {
-    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+    fn call(
+        &mut self,
+        mut request: tonic::Request<()>,
+    ) -> Result<tonic::Request<()>, tonic::Status> {
         request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
     }
