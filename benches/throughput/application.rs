@@ -65,8 +65,9 @@ impl Applicants {
     pub(crate) fn next(&self, template: &Template) -> (Vec<u8>, String) {
         let number = self.next.get();
         self.next.set(number + 1);
-        let home = &self.homes[(number % self.homes.len() as u64) as usize];
-        let rest = number / self.homes.len() as u64;
+        let homes = self.homes.len() as u64;
+        let home = &self.homes[usize::try_from(number % homes).unwrap_or_default()];
+        let rest = number / homes;
         // Odd, so that all are men: the sex stands in the template.
         let order = rest % 500 * 2 + 1;
         let day = rest / 500 % (60 * 12 * 28);

@@ -18,7 +18,11 @@ use futures::{
     stream::FuturesUnordered,
 };
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, client::conn::http2::SendRequest};
+use hyper::{
+    Method, Request, Uri,
+    client::conn::http2::SendRequest,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, TE},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -33,20 +37,23 @@ use crate::{
 /// Before counting begins.
 const WARM_UP: Duration = Duration::from_millis(400);
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// What is called.
 pub(crate) struct Target {
     port: u16,
-    path: &'static str,
+    uri: Uri,
     grpc: bool,
 }
 
 impl Target {
-    pub(crate) const fn grpc(port: u16) -> Self {
-        Self { port, path: "/tongban.v1.ApplicationService/SubmitApplication", grpc: true }
+    pub(crate) fn grpc(port: u16) -> Self {
+        let uri = "https://localhost/tongban.v1.ApplicationService/SubmitApplication";
+        Self { port, uri: Uri::from_static(uri), grpc: true }
     }
 
-    pub(crate) const fn rest(port: u16) -> Self {
-        Self { port, path: "/v1/applications", grpc: false }
+    pub(crate) fn rest(port: u16) -> Self {
+        Self { port, uri: Uri::from_static("https://localhost/v1/applications"), grpc: false }
     }
 }
 
@@ -54,7 +61,8 @@ impl Target {
 pub(crate) struct Load<'a> {
     pub(crate) applicants: &'a Applicants,
     pub(crate) certs: &'a Path,
-    pub(crate) token: String,
+    /// The `Authorization` header.
+    pub(crate) token: HeaderValue,
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
     pub(crate) seconds: Duration,
@@ -117,15 +125,15 @@ impl Load<'_> {
         let mut latencies = latencies.into_inner();
         latencies.sort_unstable();
         let count = latencies.len() as f64;
-        let at = |part: f64| {
-            let place = (count * part) as usize;
+        let at = |percent: usize| {
+            let place = latencies.len() * percent / 100;
             latencies.get(place).map_or(0.0, |took| took.as_secs_f64() * 1e3)
         };
         let others = after.1.saturating_sub(before.1).as_secs_f64();
         Ok(Run {
             rate: count / self.seconds.as_secs_f64(),
-            p50: at(0.5),
-            p99: at(0.99),
+            p50: at(50),
+            p99: at(99),
             cpu: (after.0 - before.0).as_secs_f64() * 1e6 / count,
             others: others / self.seconds.as_secs_f64(),
         })
@@ -201,14 +209,16 @@ impl Load<'_> {
             if target.grpc { &self.applicants.grpc } else { &self.applicants.rest };
         let (body, number) = self.applicants.next(template);
         let kind = if target.grpc { "application/grpc" } else { "application/json" };
-        let mut request = Request::post(format!("https://localhost{}", target.path))
-            .header("content-type", kind)
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("idempotency-key", number);
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = target.uri.clone();
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(AUTHORIZATION, self.token.clone());
+        headers.insert(IDEMPOTENCY_KEY, HeaderValue::try_from(number)?);
         if target.grpc {
-            request = request.header("te", "trailers");
+            headers.insert(TE, HeaderValue::from_static("trailers"));
         }
-        let request = request.body(Full::new(Bytes::from(body)))?;
         let began = Instant::now();
         let answer = connection.clone().send_request(request).await?;
         let (head, body) = answer.into_parts();

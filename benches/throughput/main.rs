@@ -96,7 +96,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let load = Load {
         applicants: &applicants,
         certs: &certs,
-        token: gateway.token()?,
+        token: format!("Bearer {}", gateway.token()?).try_into()?,
         connections: arguments.connections,
         in_flight: arguments.in_flight,
         seconds: Duration::from_secs(arguments.seconds),

@@ -17,6 +17,12 @@ struct Row {
     delivered: u64,
 }
 
+impl Row {
+    fn side(&self, side: &str) -> &Run {
+        if side == "bare" { &self.bare } else { &self.durable }
+    }
+}
+
 impl Table {
     /// Adds a round, and prints it.
     pub(crate) fn add(&mut self, case: char, name: &str, bare: Run, durable: Run, delivered: u64) {
@@ -49,10 +55,9 @@ impl Table {
             let ratio = of(&|row| row.durable.rate / row.bare.rate);
             let cpu = of(&|row| row.durable.cpu / row.bare.cpu).median;
             let delivered: u64 = rows.iter().map(|row| row.delivered).sum();
-            let sides: [(&str, fn(&Row) -> &Run); 2] =
-                [("bare", |row| &row.bare), ("durable", |row| &row.durable)];
-            for (side, run) in sides {
-                let of = |pick: fn(&Run) -> f64| Spread::of(rows.iter().map(|row| pick(run(row))));
+            for side in ["bare", "durable"] {
+                let runs = || rows.iter().map(|row| row.side(side));
+                let of = |pick: fn(&Run) -> f64| Spread::of(runs().map(pick));
                 let rate = of(|run| run.rate);
                 let against = match side {
                     "bare" => "| | |".to_owned(),
