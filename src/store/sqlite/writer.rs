@@ -6,7 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use prost::Message as _;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
 
 use crate::{
     audit::Leaf,
@@ -76,6 +79,8 @@ pub(super) struct Writer {
     changed: watch::Sender<i64>,
     index: Arc<RwLock<Index>>,
     vault: Arc<Vault>,
+    /// Where those who wait for answers run; none when the store was opened outside.
+    runtime: Option<Handle>,
 }
 
 impl Prepared {
@@ -105,14 +110,15 @@ impl Prepared {
 }
 
 impl Writer {
-    pub(super) const fn new(
+    pub(super) fn new(
         connection: Connection,
         commands: mpsc::Receiver<Command>,
         changed: watch::Sender<i64>,
         index: Arc<RwLock<Index>>,
         vault: Arc<Vault>,
     ) -> Self {
-        Self { connection, commands, changed, index, vault }
+        let runtime = Handle::try_current().ok();
+        Self { connection, commands, changed, index, vault, runtime }
     }
 
     pub(super) fn run(mut self) {
@@ -145,8 +151,12 @@ impl Writer {
                 Some(error)
             }
         };
-        for finish in finishes {
-            finish(failure.clone());
+        let tell = move || finishes.into_iter().for_each(|finish| finish(failure.clone()));
+        // One wake for the whole batch, and the next one begins meanwhile: told from this thread,
+        // every answer would wake a worker of its own accord.
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(async { tell() })),
+            None => tell(),
         }
     }
 
@@ -217,17 +227,19 @@ fn apart<T: Send + 'static>(
     reply: Reply<T>,
     work: impl FnOnce(&mut Scope<'_>) -> Result<T, StoreError>,
 ) -> (Finish, Option<StoreError>) {
-    let sql = |scope: &Scope<'_>, text: &str| scope.transaction.execute_batch(text);
+    let sql = |scope: &Scope<'_>, text: &str| {
+        scope.transaction.prepare_cached(text).and_then(|mut statement| statement.execute([]))
+    };
     if let Err(error) = sql(scope, "SAVEPOINT one") {
         return finish(Err(error.into()), reply, false);
     }
     match work(scope) {
         Ok(value) => match sql(scope, "RELEASE one") {
-            Ok(()) => finish(Ok(value), reply, true),
+            Ok(_) => finish(Ok(value), reply, true),
             Err(error) => finish(Err(error.into()), reply, false),
         },
-        Err(error) => match sql(scope, "ROLLBACK TO one; RELEASE one") {
-            Ok(()) => finish(Err(error), reply, true),
+        Err(error) => match sql(scope, "ROLLBACK TO one").and_then(|_| sql(scope, "RELEASE one")) {
+            Ok(_) => finish(Err(error), reply, true),
             Err(worse) => finish(Err(worse.into()), reply, false),
         },
     }
