@@ -1,0 +1,246 @@
+//! Fills in forms: eligible applications of every business, going round every code list. What a
+//! code would make ineligible (a married party) is for the hub's check to find, not for intake.
+
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
+
+use crate::sim::{
+    case::{Body, Business, Child, Couple, Form, Parent, Person, Spouse, Subsidy},
+    people::People,
+    settings::Role,
+};
+
+/// Fills in forms for one system.
+pub(super) struct Forms {
+    pub people: People,
+    role: Role,
+    count: u32,
+}
+
+impl Forms {
+    pub(super) const fn new(people: People, role: Role) -> Self {
+        Self { people, role, count: 0 }
+    }
+
+    /// A new form for a resident of province `home` (`23`, `44`, `other`).
+    pub(super) fn fill_in(&mut self, business: Business, home: &str) -> Form {
+        self.count += 1;
+        let own = match self.role {
+            Role::National => "other",
+            Role::Platform => "23",
+            Role::Province => "44",
+        };
+        let (county, office) = self.people.county(own);
+        let minutes = i64::try_from(self.people.dice.between(20, 600)).unwrap_or(20);
+        let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+        let accepted_at = now - SignedDuration::from_mins(minutes);
+        let mut form = Form {
+            number: self.number(&county),
+            accepted_in: format!("{county}001"),
+            office: format!("{office}民政局婚姻和社会事务服务窗口"),
+            home: String::new(),
+            online: business != Business::Marriage && self.count.is_multiple_of(3),
+            accepted_at,
+            complete_at: accepted_at + SignedDuration::from_mins(5),
+            applicant: None,
+            guardian: None,
+            agent: None,
+            account: None,
+            papers: Vec::new(),
+            body: Body::Marriage(Box::new(self.couple(&county, &office))),
+        };
+        match business {
+            Business::Marriage => {}
+            Business::Subsidy => self.subsidy(&mut form, home),
+            Business::Child => self.child(&mut form, home),
+        }
+        for _ in 0..2 + self.people.dice.below(3) {
+            let kind = self.people.cycle.next("material");
+            form.papers.push(self.people.paper(&kind));
+        }
+        form
+    }
+
+    fn number(&self, county: &str) -> String {
+        let (day, count) = (self.people.today().strftime("%Y%m%d"), self.count);
+        match self.role {
+            Role::National => format!("JM{county}-{day}-{count:06}"),
+            Role::Platform => format!("{county}{day}{count:06}"),
+            Role::Province => format!("粤民{county}〔{day}〕{count:06}号"),
+        }
+    }
+
+    /// The account and, for every other case, an agent.
+    fn complete(&mut self, form: &mut Form, applicant: Person) {
+        let holder = form.guardian.as_ref().map_or(&applicant.name, |guardian| &guardian.name);
+        form.account = Some(self.people.account(holder));
+        if self.people.cycle.once_in("agent", 2) {
+            form.agent = Some(self.people.representative());
+        }
+        form.home.clone_from(&applicant.registered.division);
+        form.applicant = Some(applicant);
+    }
+
+    fn subsidy(&mut self, form: &mut Form, home: &str) {
+        let people = &mut self.people;
+        let minor = people.cycle.once_in("minor", 5);
+        let male = people.dice.chance(0.5);
+        let (low, high) = if minor { (6, 16) } else { (19, 88) };
+        let mut applicant = people.person(home, male, low, high);
+        if people.cycle.once_in("sex not stated", 9) {
+            applicant.sex = people.cycle.among("sex not stated", &["0", "9"]);
+        }
+        let kind = people.cycle.next("subsidy_kind");
+        let category = people.cycle.next("disability_category");
+        let level = people.cycle.next("disability_level");
+        let needy = matches!(kind.as_str(), "1" | "3");
+        let hardship = if needy { people.cycle.next("hardship_kind") } else { String::new() };
+        let certificate = if needy { format!("DB{}", people.dice.digits(12)) } else { String::new() };
+        let moved = people.cycle.once_in("moved here", 6);
+        let today = people.today();
+        // Those under age or severely disabled in mind act through a guardian.
+        let guarded = minor || (matches!(category.as_str(), "5" | "6") && level.as_str() < "3");
+        form.guardian = guarded.then(|| people.representative());
+        form.body = Body::Subsidy(Box::new(Subsidy {
+            certificate: format!("{}{category}{level}", applicant.id),
+            valid_to: today.checked_add(3.years()).unwrap_or(today),
+            hardship,
+            hardship_certificate: certificate,
+            orphan_allowance: minor && kind == "2",
+            other_allowance: people.cycle.next("other_allowance"),
+            long_term_care: kind != "1",
+            statement: "因残疾生活不能自理，家庭收入低；申请补贴。".into(),
+            last_paid: moved.then(|| today.checked_sub(1.month()).unwrap_or(today)),
+            kind,
+            category,
+            level,
+        }));
+        self.complete(form, applicant);
+    }
+
+    fn child(&mut self, form: &mut Form, home: &str) {
+        let people = &mut self.people;
+        let male = people.dice.chance(0.5);
+        let mut child = people.person(home, male, 1, 16);
+        let household = people.cycle.next("household_kind");
+        if household == "3" {
+            child.id.clear();
+        }
+        let orphan = people.cycle.once_in("orphan", 3);
+        let father = self.parent(true, orphan);
+        let mother = self.parent(false, orphan);
+        let people = &mut self.people;
+        let health = people.cycle.next("health_status");
+        let categories = match health.as_str() {
+            "67" => vec!["1".to_owned(), "4".to_owned()],
+            "60" | "69" => vec![people.cycle.next("disability_category")],
+            health => health.strip_prefix('6').map(str::to_owned).into_iter().collect(),
+        };
+        let disabled = !categories.is_empty();
+        let level = if disabled { people.cycle.next("disability_level") } else { String::new() };
+        form.guardian = Some(people.representative());
+        form.body = Body::Child(Box::new(Child {
+            kind: if orphan { "1" } else { "2" }.into(),
+            household,
+            health,
+            categories,
+            level,
+            academic: people.cycle.next("academic_status"),
+            schooling: people.cycle.next("schooling"),
+            boarding: people.dice.chance(0.3),
+            father,
+            mother,
+            consent: format!("TY{}", people.dice.digits(14)),
+            remark: if people.dice.chance(0.5) { "随祖父母生活".into() } else { String::new() },
+        }));
+        self.complete(form, child);
+    }
+
+    fn parent(&mut self, male: bool, orphan: bool) -> Parent {
+        let people = &mut self.people;
+        let circumstance = if orphan {
+            people.cycle.among("orphan's parent", &["01", "02", "98", "01"])
+        } else {
+            people.cycle.next("parent_circumstance")
+        };
+        // 民发〔2019〕62号: each circumstance has its proving paper; 00 and 99 need none.
+        let proof = match circumstance.as_str() {
+            "00" | "99" => String::new(),
+            "98" => "211".into(),
+            code => format!("2{code}"),
+        };
+        if circumstance == "98" {
+            let (name, document) = (String::new(), String::new());
+            let document_kind = String::new();
+            return Parent { name, document_kind, document, circumstance, since: None, proof };
+        }
+        let birth = people.birth(30, 50);
+        let document_kind = people.cycle.next("document");
+        let document = match document_kind.as_str() {
+            "111" | "112" | "113" => people.citizen_number(birth, male),
+            _ => format!("E{}", people.dice.digits(8)),
+        };
+        let since = (circumstance != "00").then(|| people.birth(1, 5));
+        Parent { name: people.name(), document_kind, document, circumstance, since, proof }
+    }
+
+    fn couple(&mut self, county: &str, office: &str) -> Couple {
+        let again = self.people.cycle.once_in("re-issue", 10);
+        let man = self.spouse(true, again);
+        let woman = self.spouse(false, again);
+        let people = &mut self.people;
+        let old = format!("J{county}-2010-{:06}", people.dice.below(999_999) + 1);
+        let booked = people.dice.chance(0.5);
+        Couple {
+            operation: if again { "ICA" } else { "IA" }.into(),
+            man,
+            woman,
+            registry: format!("{county}0001"),
+            registry_name: format!("{office}民政局婚姻登记处"),
+            day: people.today(),
+            declaration: people.sha256(),
+            photo: people.sha256(),
+            booking: if booked { format!("YY{}", people.dice.digits(12)) } else { String::new() },
+            old_certificate: if again { old } else { String::new() },
+            reissue: if again { people.cycle.next("reissue_reason") } else { String::new() },
+        }
+    }
+
+    /// One of a couple. Five of six hold a foreign passport: the list of countries is long.
+    fn spouse(&mut self, male: bool, again: bool) -> Spouse {
+        let people = &mut self.people;
+        let mut person = people.person("other", male, if male { 22 } else { 20 }, 70);
+        let citizen = people.cycle.once_in("citizen", 6);
+        let country = if citizen { "CHN".to_owned() } else { people.cycle.next("country") };
+        let kinds = match country.as_str() {
+            "CHN" => people.cycle.among("chinese", &["1 1", "1 6", "5 5", "1 1", "1 7", "5 8"]),
+            "HKG" => "2 2".into(),
+            "MAC" => "3 3".into(),
+            "TWN" => "4 4".into(),
+            _ => "6 5".into(),
+        };
+        let (identity, document_kind) = kinds.split_once(' ').unwrap_or(("1", "1"));
+        let mut document = String::new();
+        if document_kind != "1" {
+            person.id.clear();
+            document = format!("{document_kind}P{}{}", self.role.place(), people.dice.digits(12));
+            if identity == "6" && people.cycle.once_in("foreigner's sex", 30) {
+                person.sex = people.cycle.among("foreigner's sex not stated", &["9", "0"]);
+            }
+        }
+        let marital = match (again, people.cycle.once_in("declared", 3)) {
+            (true, _) => "20".to_owned(),
+            (false, true) => people.cycle.next("marital_status"),
+            (false, false) => "10".to_owned(),
+        };
+        Spouse {
+            person,
+            identity: identity.into(),
+            document_kind: document_kind.into(),
+            document,
+            citizenship: country,
+            marital,
+            education: people.cycle.next("education"),
+            occupation: people.cycle.next("occupation"),
+        }
+    }
+}
