@@ -4,6 +4,8 @@
 //! A signature costs some 45 µs to verify, so verified tokens are remembered by their digest
 //! until they expire; the binding to the connection's certificate is checked on every request.
 
+mod claims;
+
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
@@ -13,10 +15,10 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::Deserialize;
 use x509_parser::{extensions::GeneralName, prelude::*};
 
 use crate::{
+    auth::claims::Claims,
     config::{Party, PartyKind, TokenKey},
     model::{
         clock,
@@ -310,74 +312,6 @@ impl Auth {
     }
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    iss: Option<String>,
-    sub: Option<String>,
-    aud: Option<Audience>,
-    exp: Option<i64>,
-    nbf: Option<i64>,
-    iat: Option<i64>,
-    jti: Option<String>,
-    scope: Option<String>,
-    cnf: Option<Confirmation>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
-
-#[derive(Deserialize)]
-struct Confirmation {
-    #[serde(rename = "x5t#S256")]
-    thumbprint: Option<String>,
-}
-
-impl Claims {
-    fn check(&self, audience: &str, party: &str, now: i64) -> Result<(), Problem> {
-        let text = |claim: &Option<String>| {
-            claim.as_deref().is_some_and(|text| (1..=128).contains(&text.len()))
-        };
-        let for_us = match &self.aud {
-            Some(Audience::One(one)) => one == audience,
-            Some(Audience::Many(many)) => many.iter().any(|one| one == audience),
-            None => false,
-        };
-        let exp = self.exp.unwrap_or(i64::MIN);
-        let checks = [
-            (
-                self.iss.as_deref() == Some(party),
-                "the token's `iss` is not the code of the party the certificate belongs to",
-            ),
-            (text(&self.sub), "the token's `sub` must name the calling system, 1 to 128 bytes"),
-            (for_us, "the token's `aud` is not the id of this gateway"),
-            (self.exp.is_some(), "the token has no `exp`; let it expire within 1 hour"),
-            (exp > now, "the token has expired (`exp`); make a new one"),
-            (
-                exp <= now + LONGEST_SECONDS + SKEW_SECONDS,
-                "the token's `exp` is more than 1 hour ahead; make shorter ones",
-            ),
-            (
-                self.nbf.is_none_or(|nbf| nbf <= now + SKEW_SECONDS),
-                "the token is not valid yet (`nbf`); check the clock",
-            ),
-            (
-                self.iat.is_none_or(|iat| iat <= now + SKEW_SECONDS && iat <= exp),
-                "the token's `iat` lies in the future; check the clock",
-            ),
-            (text(&self.jti), "the token needs an id of its own (`jti`), 1 to 128 bytes"),
-            (
-                self.cnf.as_ref().is_some_and(|cnf| text(&cnf.thumbprint)),
-                "the token is bound to no certificate; set `cnf.x5t#S256` (RFC 8705)",
-            ),
-        ];
-        checks.into_iter().find(|(good, _)| !good).map_or(Ok(()), |(_, why)| Err(refusal(why)))
-    }
-}
-
 /// The key a token asks for; its algorithm is the key's, never the token's choice.
 fn choose<'a>(keys: &'a [Key], id: Option<&str>, algorithm: Algorithm) -> Result<&'a Key, Problem> {
     let mut fitting =
@@ -424,10 +358,6 @@ fn refusal(detail: &str) -> Problem {
 
 /// Tokens remembered at once: one a system an hour, for more systems than a province has.
 const REMEMBERED: usize = 4096;
-/// Longest life of a token (design §5).
-const LONGEST_SECONDS: i64 = 3600;
-/// Clock difference that parties are allowed.
-const SKEW_SECONDS: i64 = 60;
 
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ use crate::{
         problem::{Problem, Reason, Violation},
         trace::TraceContext,
     },
+    telemetry,
 };
 
 /// All services of the port.
@@ -182,7 +183,12 @@ impl Call {
     }
 
     fn refuse(&self, problem: Problem) -> Status {
-        let Some(slot) = &self.slot else { return problem::to_status(&problem, &self.trace) };
+        // Of REST calls the stack counts the refusals, this one's too.
+        let Some(slot) = &self.slot else {
+            let party = self.caller.as_ref().map_or("unknown", Caller::party);
+            telemetry::count_refused(party, problem.reason.code());
+            return problem::to_status(&problem, &self.trace);
+        };
         let code = problem::outward(problem.reason).code;
         slot.put(problem);
         Status::new(code, "")

@@ -18,6 +18,7 @@ use crate::{
         problem::{Problem, Reason},
         trace::TraceContext,
     },
+    telemetry,
 };
 
 /// Which way a document comes in.
@@ -68,6 +69,9 @@ pub(super) async fn answer(
     };
     let NativeAnswer { refused, content_type, body, replayed, retry_after } =
         intake.native(caller, business, &body, trace).await?;
+    if let Some(reason) = refused {
+        telemetry::count_refused(caller.party(), reason.code());
+    }
     let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
     *response.status_mut() =
         refused.map_or(StatusCode::OK, |reason| problem::outward(reason).status);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{Full, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, body::Body};
@@ -138,6 +138,7 @@ impl Stack {
         request.extensions_mut().insert(passage.trace);
         // 5. Size: said to be too large is refused unread; what only turns out so is cut off.
         if request.body().size_hint().lower() > self.body_bytes as u64 + FRAMING as u64 {
+            pour_away(request.into_body(), self.body_bytes).await;
             return Err(too_large(self.body_bytes));
         }
         let request = request.map(|body| Limited::new(body, self.body_bytes + FRAMING));
@@ -198,6 +199,21 @@ pub(super) fn too_large(limit: usize) -> Problem {
     Problem::new(Reason::PayloadTooLarge, detail)
 }
 
+/// Reads a refused body without keeping it, for a while: many HTTP/2 clients lose an answer that
+/// comes before they have sent everything.
+async fn pour_away(mut body: Incoming, limit: usize) {
+    let mut most = limit.saturating_mul(4);
+    let pouring = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = most.checked_sub(length) else { return };
+            most = rest;
+        }
+    };
+    // Whether all was read does not matter to the answer.
+    drop(tokio::time::timeout(POURING, pouring).await);
+}
+
 fn refused(problem: &Problem, connection: &Connection, passage: &Passage) -> Response<Body> {
     let party = connection.peer.as_ref().map_or("unknown", PeerIdentity::party);
     telemetry::count_refused(party, problem.reason.code());
@@ -205,7 +221,7 @@ fn refused(problem: &Problem, connection: &Connection, passage: &Passage) -> Res
         party.code = party,
         reason = problem.reason.code(),
         trace.id = passage.trace.trace_id_hex(),
-        "call refused at the door"
+        "call refused"
     );
     if passage.grpc {
         return problem::to_status(problem, &passage.trace).into_http();
@@ -252,6 +268,8 @@ fn longest(headers: &HeaderMap) -> Option<Duration> {
 }
 
 const TRACEPARENT: &str = "traceparent";
+/// Longest a refused body is read.
+const POURING: Duration = Duration::from_secs(5);
 /// What gRPC puts before a message, and a little for the other frames of a short stream.
 const FRAMING: usize = 64;
 

@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use super::fault::Fault;
+use crate::model::fault::Fault;
 
 /// One code list.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +62,11 @@ impl CodeList {
             return Err("a row needs at least a code and a name".into());
         };
         if theirs.len() != parties.len() {
-            return Err(format!("{} cells, but the header names {}", cells.len(), parties.len() + 2));
+            return Err(format!(
+                "{} cells, but the header names {}",
+                cells.len(),
+                parties.len() + 2
+            ));
         }
         let index = self.rows.len();
         if self.known.insert((*code).to_owned(), index).is_some() {

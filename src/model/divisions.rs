@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use super::fault::Fault;
+use crate::model::fault::Fault;
 
 /// Level of a division.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use prost_reflect::{
     DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
 };
 
-use super::{
+use crate::model::{
     DESCRIPTORS,
     codes::{CodeList, Codes},
     divisions::Divisions,
@@ -308,7 +308,7 @@ mod tests {
             accepting_division: "999999".into(),
             applicant: Some(pb::Person {
                 name: "王".repeat(61),
-                resident_id: "230102199001011230".into(),
+                resident_id: "230102199001011231".into(),
                 sex: "7".into(),
                 ..Default::default()
             }),

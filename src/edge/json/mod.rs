@@ -5,6 +5,7 @@
 //! The tests hold both directions equal to prost-reflect, which is a second implementation.
 
 pub(super) mod read;
+mod value;
 pub(super) mod write;
 
 use std::collections::HashMap;

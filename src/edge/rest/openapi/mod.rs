@@ -1,6 +1,8 @@
 //! The OpenAPI 3.1 document, generated from the descriptors: what is said in `proto/` is said here,
 //! and nowhere else. Depends on model and the routes.
 
+mod fixed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
@@ -8,13 +10,12 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, Messa
 use serde_json::{Map, Value, json};
 
 use crate::{
-    edge::{
-        native, problem,
-        rest::route::{BodyRule, Route},
+    edge::rest::{
+        openapi::fixed::{header, native_paths, problem_schema, reference},
+        route::{BodyRule, Route},
     },
     model::{
-        pb::{Business, FieldRule, field_rule::Format},
-        problem::Reason,
+        pb::{FieldRule, field_rule::Format},
         shape::rule_of,
     },
 };
@@ -303,79 +304,6 @@ fn enumeration(list: &EnumDescriptor) -> Value {
     json!({"type": "string", "description": told, "enum": names})
 }
 
-fn native_paths() -> [(&'static str, Value); 2] {
-    let document = json!({"required": true, "content": {
-        "application/json": {"schema": true},
-        "application/xml": {"schema": {"type": "string"}},
-    }});
-    let responses = json!({
-        "200": {"description": "Stored; the answer is in the party's own format.", "content": {
-            "application/json": {"schema": true},
-            "application/xml": {"schema": {"type": "string"}},
-        }},
-        "default": {
-            "description": "Refused: in the party's own format, or as a problem when the document \
-                was not read (certificate, token, size, rate).",
-            "content": {
-                "application/json": {"schema": true},
-                "application/xml": {"schema": {"type": "string"}},
-                "application/problem+json": {"schema": reference("Problem")},
-            },
-        },
-    });
-    let businesses: Vec<String> = Business::ALL.into_iter().map(Business::code).collect();
-    let business = json!({
-        "operationId": "SubmitNativeDocument", "tags": ["Native"],
-        "summary": "Takes a document in the party's own format",
-        "description": "The party's mapping says what it means; its message number is the \
-            idempotency key. The answer is in the same format.",
-        "parameters": [{
-            "name": "business", "in": "path", "required": true,
-            "schema": {"type": "string", "enum": businesses},
-        }],
-        "requestBody": document, "responses": responses,
-    });
-    let national = json!({
-        "operationId": "PushNationalMessage", "tags": ["Native"],
-        "summary": "Takes what the national hub (金民工程) pushes",
-        "description": "Applications, events and decisions; the envelope says which.",
-        "requestBody": document, "responses": responses,
-    });
-    debug_assert!(native::NATIVE == "/native/");
-    [("/native/{business}", business), (native::NATIONAL, national)]
-}
-
-fn problem_schema() -> Value {
-    let reasons: Vec<&str> = Reason::ALL.into_iter().map(Reason::code).collect();
-    let mut told = "Why a call was refused (RFC 9457).".to_owned();
-    for reason in Reason::ALL {
-        let outward = problem::outward(reason);
-        let status = outward.status.as_u16();
-        told.push_str(&format!("\n- `{}` ({status}): {}", reason.code(), outward.title));
-    }
-    json!({
-        "type": "object",
-        "description": told,
-        "required": ["type", "title", "status", "detail", "reason", "traceId"],
-        "properties": {
-            "type": {"type": "string", "format": "uri", "description": "`urn:tongban:error:` + reason."},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string", "description": "What could not be done and what to do."},
-            "reason": {"type": "string", "enum": reasons},
-            "traceId": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-            "violations": {"type": "array", "items": {
-                "type": "object",
-                "required": ["field", "description"],
-                "properties": {
-                    "field": {"type": "string", "description": "Path in the document as sent."},
-                    "description": {"type": "string"},
-                },
-            }},
-        },
-    })
-}
-
 fn pattern(rule: &FieldRule) -> Option<&'static str> {
     match rule.format() {
         Format::Unspecified => None,
@@ -415,82 +343,5 @@ fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
-fn header(told: &str) -> Value {
-    json!({"description": told, "schema": {"type": "string"}})
-}
-
-fn reference(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        edge::{json::Schema, rest::route},
-        model::DESCRIPTORS,
-    };
-
-    fn built() -> (Vec<Route>, Value) {
-        let schema = Schema::compile(&DESCRIPTORS).unwrap();
-        let routes = route::routes(&schema).unwrap();
-        let document = document(&routes);
-        (routes, document)
-    }
-
-    #[test]
-    fn every_path_is_in_the_document() {
-        let (routes, document) = built();
-        for route in &routes {
-            let method = route.method.as_str().to_ascii_lowercase();
-            let operation = &document["paths"][json_names(route)][method];
-            assert_eq!(operation["operationId"], route.descriptor.name());
-            assert!(!operation["description"].as_str().unwrap().is_empty(), "{}", route.template);
-        }
-        assert!(document["paths"]["/native/{business}"]["post"].is_object());
-        assert!(document["paths"]["/national/messages"]["post"].is_object());
-    }
-
-    #[test]
-    fn every_reference_leads_somewhere() {
-        fn walk(value: &Value, document: &Value) {
-            match value {
-                Value::Object(members) => {
-                    if let Some(Value::String(place)) = members.get("$ref") {
-                        let pointer = place.strip_prefix('#').unwrap();
-                        assert!(document.pointer(pointer).is_some(), "{place}");
-                    }
-                    members.values().for_each(|member| walk(member, document));
-                }
-                Value::Array(items) => items.iter().for_each(|item| walk(item, document)),
-                _ => {}
-            }
-        }
-        let (_, document) = built();
-        walk(&document, &document);
-    }
-
-    #[test]
-    fn rules_and_comments_of_the_fields_are_in_the_schemas() {
-        let (_, document) = built();
-        let person = &document["components"]["schemas"]["Person"];
-        assert_eq!(person["properties"]["residentId"]["pattern"], "^[0-9]{17}[0-9X]$");
-        assert_eq!(person["properties"]["name"]["maxLength"], 60);
-        assert_eq!(person["required"], json!(["name"]));
-        let application = &document["components"]["schemas"]["Application"];
-        assert_eq!(application["properties"]["id"]["readOnly"], true);
-        assert_eq!(application["properties"]["materials"]["maxItems"], 40);
-        let told = application["properties"]["acceptTime"]["description"].as_str().unwrap();
-        assert!(told.contains("RFC 3339"));
-        let submit = &document["paths"]["/v1/applications"]["post"];
-        assert_eq!(
-            submit["requestBody"]["content"]["application/json"]["schema"]["$ref"],
-            "#/components/schemas/Application"
-        );
-        assert!(submit["responses"]["201"].is_object());
-        let decide = &document["paths"]["/v1/applications/{id}:decide"]["post"];
-        let body = &decide["requestBody"]["content"]["application/json"]["schema"];
-        assert!(body["properties"]["decision"].is_object());
-        assert!(body["properties"]["id"].is_null());
-    }
-}
+mod tests;

@@ -1,0 +1,12 @@
+//! The whole-system tests: one binary, one link, a module a subject. Each test that needs a
+//! gateway starts the real binary with its own certificates, ports and store; nothing is shared
+//! and nothing sleeps: a test waits on something observable, with a deadline.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::large_futures,
+    reason = "tests stop at the first surprise"
+)]
+
+mod architecture;
