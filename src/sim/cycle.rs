@@ -34,9 +34,14 @@ impl Cycle {
 
     /// True once in `every` times, for the round of that name.
     pub(super) fn once_in(&mut self, name: &str, every: usize) -> bool {
+        self.count(name).is_multiple_of(every.max(1))
+    }
+
+    /// Counts, from 1.
+    pub(super) fn count(&mut self, name: &str) -> usize {
         let at = self.at.entry(name.into()).or_default();
         *at += 1;
-        *at % every.max(1) == 0
+        *at
     }
 
     fn of(&mut self, name: &str, items: &[&str], start: usize) -> String {

@@ -4,10 +4,13 @@
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use crate::sim::{
-    case::{Body, Business, Child, Couple, Form, Parent, Person, Spouse, Subsidy},
+    case::{Body, Business, Child, Couple, Form, Parent, Person, Representative, Spouse, Subsidy},
     people::People,
     settings::Role,
 };
+
+/// The body, the guardian and the applicant.
+type Filled = (Body, Option<Representative>, Option<Person>);
 
 /// Fills in forms for one system.
 pub(super) struct Forms {
@@ -33,25 +36,30 @@ impl Forms {
         let minutes = i64::try_from(self.people.dice.between(20, 600)).unwrap_or(20);
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
         let accepted_at = now - SignedDuration::from_mins(minutes);
+        let (body, guardian, applicant) = match business {
+            Business::Marriage => {
+                (Body::Marriage(Box::new(self.couple(&county, &office))), None, None)
+            }
+            Business::Subsidy => self.subsidy(home),
+            Business::Child => self.child(home),
+        };
         let mut form = Form {
             number: self.number(&county),
             accepted_in: format!("{county}001"),
-            office: format!("{office}民政局婚姻和社会事务服务窗口"),
+            office: format!("{office}民政局服务窗口"),
             home: String::new(),
             online: business != Business::Marriage && self.count.is_multiple_of(3),
             accepted_at,
             complete_at: accepted_at + SignedDuration::from_mins(5),
             applicant: None,
-            guardian: None,
+            guardian,
             agent: None,
             account: None,
             papers: Vec::new(),
-            body: Body::Marriage(Box::new(self.couple(&county, &office))),
+            body,
         };
-        match business {
-            Business::Marriage => {}
-            Business::Subsidy => self.subsidy(&mut form, home),
-            Business::Child => self.child(&mut form, home),
+        if let Some(applicant) = applicant {
+            self.complete(&mut form, applicant);
         }
         for _ in 0..2 + self.people.dice.below(3) {
             let kind = self.people.cycle.next("material");
@@ -80,7 +88,7 @@ impl Forms {
         form.applicant = Some(applicant);
     }
 
-    fn subsidy(&mut self, form: &mut Form, home: &str) {
+    fn subsidy(&mut self, home: &str) -> Filled {
         let people = &mut self.people;
         let minor = people.cycle.once_in("minor", 5);
         let male = people.dice.chance(0.5);
@@ -99,8 +107,8 @@ impl Forms {
         let today = people.today();
         // Those under age or severely disabled in mind act through a guardian.
         let guarded = minor || (matches!(category.as_str(), "5" | "6") && level.as_str() < "3");
-        form.guardian = guarded.then(|| people.representative());
-        form.body = Body::Subsidy(Box::new(Subsidy {
+        let guardian = guarded.then(|| people.representative());
+        let body = Body::Subsidy(Box::new(Subsidy {
             certificate: format!("{}{category}{level}", applicant.id),
             valid_to: today.checked_add(3.years()).unwrap_or(today),
             hardship,
@@ -114,10 +122,10 @@ impl Forms {
             category,
             level,
         }));
-        self.complete(form, applicant);
+        (body, guardian, Some(applicant))
     }
 
-    fn child(&mut self, form: &mut Form, home: &str) {
+    fn child(&mut self, home: &str) -> Filled {
         let people = &mut self.people;
         let male = people.dice.chance(0.5);
         let mut child = people.person(home, male, 1, 16);
@@ -137,8 +145,8 @@ impl Forms {
         };
         let disabled = !categories.is_empty();
         let level = if disabled { people.cycle.next("disability_level") } else { String::new() };
-        form.guardian = Some(people.representative());
-        form.body = Body::Child(Box::new(Child {
+        let guardian = Some(people.representative());
+        let body = Body::Child(Box::new(Child {
             kind: if orphan { "1" } else { "2" }.into(),
             household,
             health,
@@ -152,7 +160,7 @@ impl Forms {
             consent: format!("TY{}", people.dice.digits(14)),
             remark: if people.dice.chance(0.5) { "随祖父母生活".into() } else { String::new() },
         }));
-        self.complete(form, child);
+        (body, guardian, Some(child))
     }
 
     fn parent(&mut self, male: bool, orphan: bool) -> Parent {
