@@ -14,7 +14,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use x509_parser::{extensions::GeneralName, prelude::*};
 
 use crate::{
@@ -271,13 +271,14 @@ impl Auth {
         let claims =
             jsonwebtoken::decode::<Claims>(token, &key.key, &signature_only(key.algorithm))
                 .map_err(|error| match error.kind() {
-                    jsonwebtoken::errors::ErrorKind::InvalidSignature => {
+                    ErrorKind::InvalidSignature => {
                         refusal("the token's signature is wrong; sign with the key of its `kid`")
                     }
-                    _ => refusal(
+                    ErrorKind::Json(_) => refusal(
                         "the token's claims can't be read; `iss`, `sub`, `aud`, `jti`, `scope` are \
                      texts, `exp`, `nbf`, `iat` whole seconds",
                     ),
+                    _ => refusal("the token is malformed; send it as it was made"),
                 })?
                 .claims;
         claims.check(&self.audience, peer.party(), now)?;

@@ -48,8 +48,8 @@ pub struct Span {
 /// # Errors
 /// A log filter or collector address that cannot be used.
 pub fn start(settings: &config::Telemetry) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|error| format!("telemetry.log: {error}"))?;
+    let filter =
+        EnvFilter::try_new(&settings.log).map_err(|error| format!("telemetry.log: {error}"))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let begun = match settings.log_format.as_str() {
         "json" => logs.json().flatten_event(true).try_init(),
@@ -66,10 +66,8 @@ pub fn start(settings: &config::Telemetry) -> Result<(), String> {
         .build()
         .map_err(|error| format!("telemetry.otlp_endpoint: {error}"))?;
     let resource = Resource::builder().with_service_name("tongban").build();
-    let provider = SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource)
-        .build();
+    let provider =
+        SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
     let tracer = provider.tracer("tongban");
     TRACER.set((provider, tracer)).map_err(|_| "telemetry was started twice".to_owned())
 }
@@ -162,7 +160,12 @@ static METRICS: LazyLock<Option<Metrics>> = LazyLock::new(|| {
         "Attempts to deliver, by party and outcome.",
         &["party", "outcome"],
     );
-    Some(Metrics { taken: taken.ok()?, refused: refused.ok()?, deliveries: deliveries.ok()?, registry })
+    Some(Metrics {
+        taken: taken.ok()?,
+        refused: refused.ok()?,
+        deliveries: deliveries.ok()?,
+        registry,
+    })
 });
 
 /// Counts an application taken.

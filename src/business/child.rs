@@ -76,11 +76,8 @@ mod tests {
     use super::*;
 
     fn application(birth: &str) -> pb::Application {
-        let parent = || pb::Parent {
-            circumstance: "01".into(),
-            proof: "201".into(),
-            ..Default::default()
-        };
+        let parent =
+            || pb::Parent { circumstance: "01".into(), proof: "201".into(), ..Default::default() };
         pb::Application {
             accept_time: Some(prost_types::Timestamp { seconds: 1_795_392_000, nanos: 0 }),
             applicant: Some(pb::Person { birth_date: birth.into(), ..Default::default() }),

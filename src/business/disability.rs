@@ -49,7 +49,8 @@ fn check(application: &pb::Application, out: &mut Violations) {
 fn check_certificate(person: &pb::Person, body: &pb::DisabilitySubsidy, out: &mut Violations) {
     const FIELD: &str = "disabilitySubsidy";
     let Some((holder, digits)) = body.certificate_number.split_at_checked(18) else { return };
-    if !person.resident_id.is_empty() && holder != person.resident_id {
+    // A number that is itself wrong has been told; its consequences are not.
+    if ResidentId::parse(&person.resident_id).is_ok() && holder != person.resident_id {
         let field = format!("{FIELD}.certificateNumber");
         out.form(&field, "its first 18 characters must be the applicant's citizen number");
     }

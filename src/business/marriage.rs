@@ -59,7 +59,10 @@ fn check_spouse(field: &str, spouse: &pb::Spouse, sex: &str, out: &mut Violation
     check_person(&format!("{field}.person"), person, out);
     // `document_kind` 1 is the mainland identity card.
     if spouse.document_kind == "1" && person.resident_id.is_empty() {
-        out.form(&format!("{field}.person.residentId"), "is required with a mainland identity card");
+        out.form(
+            &format!("{field}.person.residentId"),
+            "is required with a mainland identity card",
+        );
     }
     if spouse.document_kind != "1" && spouse.document_number.is_empty() {
         out.form(&format!("{field}.documentNumber"), "is required for this kind of document");

@@ -76,7 +76,8 @@ fn shapes(config: &Config) -> Result<Shapes, Vec<Fault>> {
 }
 
 async fn serve(config: Config, translator: Translator, shapes: Shapes) -> anyhow::Result<()> {
-    let store = store::open(&config.store, config.limits.store_queue).map_err(anyhow::Error::msg)?;
+    let store =
+        store::open(&config.store, config.limits.store_queue).map_err(anyhow::Error::msg)?;
     let translator = Arc::new(translator);
     let auth = Auth::new(&config.gateway.id, &config.parties).map_err(|faults| faulty(&faults))?;
     let server = tls::server(&config.tls).map_err(|faults| faulty(&faults))?;

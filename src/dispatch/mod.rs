@@ -127,7 +127,8 @@ impl Lane {
                     Duration::from_secs(1)
                 }
             };
-            let wait = self.refused_for().map_or(wait, |refused| refused.max(Duration::from_millis(1)));
+            let wait =
+                self.refused_for().map_or(wait, |refused| refused.max(Duration::from_millis(1)));
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = changes.changed(), if self.refused_for().is_none() => {}
@@ -137,9 +138,7 @@ impl Lane {
     }
 
     /// Leases as many as there is room for and the breaker admits.
-    async fn lease(
-        &self,
-    ) -> Result<Vec<(Lease, tokio::sync::OwnedSemaphorePermit)>, StoreError> {
+    async fn lease(&self) -> Result<Vec<(Lease, tokio::sync::OwnedSemaphorePermit)>, StoreError> {
         // Room first: a lease must not wait for room while it runs out.
         let Ok(first) = Arc::clone(&self.room).acquire_owned().await else {
             return Ok(Vec::new());
@@ -234,15 +233,25 @@ impl Lane {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if parked {
             tracing::error!(
-                delivery = lease.delivery(), application.id = lease.application().id,
-                party.code = lease.party(), attempt.number = lease.attempt(), trace.id = trace_id,
-                note, "delivery parked; see `tongban deliveries list`"
+                delivery = lease.delivery(),
+                application.id = lease.application().id,
+                party.code = lease.party(),
+                attempt.number = lease.attempt(),
+                trace.id = trace_id,
+                note,
+                "delivery parked; see `tongban deliveries list`"
             );
         } else {
             tracing::debug!(
-                delivery = lease.delivery(), application.id = lease.application().id,
-                party.code = lease.party(), attempt.number = lease.attempt(), trace.id = trace_id,
-                outcome = outcome.word(), note, duration_ms, "delivery attempted"
+                delivery = lease.delivery(),
+                application.id = lease.application().id,
+                party.code = lease.party(),
+                attempt.number = lease.attempt(),
+                trace.id = trace_id,
+                outcome = outcome.word(),
+                note,
+                duration_ms,
+                "delivery attempted"
             );
         }
     }

@@ -7,12 +7,7 @@ use reqwest::{Client, StatusCode, header};
 
 use crate::{
     config::{Config, Delivery, Party},
-    model::{
-        clock,
-        fault::Fault,
-        pb::{self, Business},
-        trace::TraceContext,
-    },
+    model::{clock, fault::Fault, trace::TraceContext},
     store::rows::{DeliveryKind, Lease},
     tls,
     translate::{Answer, Head, Kind, SealKey, Status, Translator, Wire},
@@ -169,7 +164,7 @@ impl Partner {
         let format = self.translator.format(&self.folder);
         match format.map(|format| format.answer(wire, &body)) {
             Some(Answer::Stored) if status.is_success() => Outcome::Delivered,
-            Some(Answer::Refused { code, .. }) => {
+            Some(Answer::Refused { code }) => {
                 Outcome::Refused { note: format!("refused with code {code}") }
             }
             _ => Outcome::Unknown { note: format!("HTTP {}, not understood", status.as_u16()) },
@@ -206,27 +201,29 @@ impl Partner {
             DeliveryKind::Event => Kind::Event,
             DeliveryKind::Result => Kind::Result,
         };
-        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        Head {
-            message_number: lease.message_number(),
-            business: application.business(),
-            kind,
-            message_type: text(message_type(lease.kind())),
-            sender: text(&self.gateway),
-            receiver: text(&self.code),
-            accepting_division: text(&application.accepting_division),
-            home_division: text(&application.home_division),
-            case_number: text(&application.acceptance_number),
-            application_id: text(&application.id),
-            sequence: Some(lease.sequence().to_string()),
-            sent_at: Some(clock::to_proto(clock::now_micros())),
-            nonce: Some(uuid::Uuid::new_v4().simple().to_string()),
-            key_id: text(&self.delivery.seal.key_id),
-            sign_algorithm: self.key.as_ref().map(|_| "HMAC-SHA256".to_owned()),
-            idempotency_key: Some(lease.message_number()),
-            version: Some("1.0".into()),
-            ..Head::default()
-        }
+        let now = rfc3339(clock::now_micros());
+        let sequence = lease.sequence().to_string();
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        let number = lease.message_number();
+        let fields = [
+            ("message_type", message_type(lease.kind())),
+            ("sender", self.gateway.as_str()),
+            ("receiver", &self.code),
+            ("accepting_division", &application.accepting_division),
+            ("home_division", &application.home_division),
+            ("case_number", &application.acceptance_number),
+            ("application_id", &application.id),
+            ("sequence", &sequence),
+            ("sent_at", &now),
+            ("nonce", &nonce),
+            ("key_id", &self.delivery.seal.key_id),
+            ("sign_algorithm", if self.key.is_some() { "HMAC-SHA256" } else { "" }),
+            ("idempotency_key", &number),
+            ("version", "1.0"),
+        ];
+        let fields = fields.into_iter().filter(|(_, value)| !value.is_empty());
+        let fields = fields.map(|(name, value)| (name, value.to_owned())).collect();
+        Head { message_number: number.clone(), business: application.business(), kind, fields }
     }
 }
 
@@ -234,6 +231,12 @@ enum Asked {
     Stored,
     Unknown,
     NoAnswer(String),
+}
+
+/// A moment to the second, RFC 3339.
+fn rfc3339(micros: i64) -> String {
+    let seconds = jiff::Timestamp::from_second(micros.div_euclid(1_000_000));
+    seconds.map(|moment| moment.to_string()).unwrap_or_default()
 }
 
 const fn message_type(kind: DeliveryKind) -> &'static str {
@@ -267,4 +270,3 @@ async fn read(mut response: reqwest::Response) -> Option<Vec<u8>> {
     }
     Some(body)
 }
-

@@ -3,18 +3,18 @@
 //! deliveries and its audit leaf are on disk together. Depends on translate, business and store;
 //! never on who delivers.
 
+mod change;
 mod idempotency;
 mod native;
 mod routing;
+mod watch;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::{Stream, stream};
 use prost::Message as _;
-use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use crate::intake::native::NativeAnswer;
+pub use crate::intake::{change::Change, native::NativeAnswer};
 use crate::{
     audit::{Entry, Kind},
     auth::Caller,
@@ -24,25 +24,17 @@ use crate::{
     model::{
         clock,
         fault::Fault,
-        lifecycle,
-        lifecycle::Actor,
-        pb::{self, EventType, Outcome},
+        pb,
         problem::{Problem, Reason, Violation},
         shape::Shapes,
         trace::TraceContext,
     },
     store::{
         Store, StoreError,
-        rows::{
-            Accepted, Applied, Change as StoredChange, Filter, Header, IdempotencyKey,
-            NewApplication, Reach, Recalled, Refusal,
-        },
+        rows::{Accepted, Filter, Header, IdempotencyKey, NewApplication, Reach, Recalled},
     },
     translate::{SealKey, Translator},
 };
-
-/// Most events read from the store at once for a watch.
-const WATCH_PAGE: usize = 256;
 
 /// The way in; cheap to share.
 pub struct Intake {
@@ -61,29 +53,6 @@ pub struct Answer {
     pub application: pb::Application,
     /// Whether this is the stored answer to an earlier call with the same key.
     pub replayed: bool,
-}
-
-/// A change of an application, as the canonical API asks for it.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// The submitting side hands in further papers.
-    Supplement(pb::SupplementApplicationRequest),
-    /// The submitting side withdraws.
-    Withdraw(pb::WithdrawApplicationRequest),
-    /// The handling side takes it up.
-    Accept(pb::AcceptApplicationRequest),
-    /// The handling side asks for more.
-    RequestSupplement(pb::RequestSupplementRequest),
-    /// The handling side, for marriage the registry, decides.
-    Decide(pb::DecideApplicationRequest),
-}
-
-/// A change in the form every way in brings it to.
-struct Incoming {
-    id: String,
-    expected_version: i64,
-    event: pb::ApplicationEvent,
-    key: IdempotencyKey,
 }
 
 impl Intake {
@@ -119,32 +88,6 @@ impl Intake {
         trace: TraceContext,
     ) -> Result<Answer, Problem> {
         self.take_application(caller, ("SubmitApplication", key), application, trace).await
-    }
-
-    /// Takes a change under the caller's idempotency key.
-    ///
-    /// # Errors
-    /// See `docs/errors.md`.
-    pub async fn change(
-        &self,
-        caller: &Caller,
-        key: &str,
-        change: Change,
-        trace: TraceContext,
-    ) -> Result<Answer, Problem> {
-        let (operation, message, bytes) = change.encoded();
-        let key = idempotency::key(caller.party(), operation, key, &bytes);
-        if let Some(answer) = self.recall(&key).await? {
-            return Ok(answer);
-        }
-        let mut violations = self.shapes.check(message, &bytes);
-        let (id, expected_version, event) = change.into_event();
-        violations.extend(decision_faults(&event, "decision"));
-        if !violations.is_empty() {
-            return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
-        }
-        let incoming = Incoming { id, expected_version, event, key };
-        self.take_change(caller, operation, incoming, trace).await
     }
 
     /// One application that the caller's party submitted or handles.
@@ -208,57 +151,6 @@ impl Intake {
     ) -> Result<Vec<pb::ApplicationEvent>, Problem> {
         let (id, _) = self.own(caller, id).await?;
         self.store.events(id).await.map_err(told)
-    }
-
-    /// The events of the caller's applications after event `after` and as they happen; empty for
-    /// only new ones. Ends with an error when the store fails; resume after the last event seen.
-    ///
-    /// # Errors
-    /// `INVALID_ARGUMENT` when `after` is no event id.
-    pub fn watch(
-        &self,
-        caller: &Caller,
-        after: &str,
-    ) -> Result<impl Stream<Item = Result<pb::ApplicationEvent, Problem>> + Send + 'static, Problem>
-    {
-        struct Watch {
-            store: Arc<dyn Store>,
-            party: String,
-            cursor: i64,
-            changes: watch::Receiver<i64>,
-            ready: std::vec::IntoIter<pb::ApplicationEvent>,
-        }
-        // Subscribe before reading: an event committed in between would otherwise be missed.
-        let mut changes = self.store.changes();
-        let cursor = match after {
-            "" => *changes.borrow_and_update(),
-            id => id.parse().map_err(|_| {
-                let text = "is no event id; give the id of the last event seen, or 0 for all";
-                Problem::violations(vec![Violation::form("afterEvent", text)])
-            })?,
-        };
-        let store = Arc::clone(&self.store);
-        let party = caller.party().to_owned();
-        let ready = Vec::new().into_iter();
-        let watch = Watch { store, party, cursor, changes, ready };
-        Ok(stream::try_unfold(watch, |mut watch| async move {
-            loop {
-                if let Some(event) = watch.ready.next() {
-                    return Ok(Some((event, watch)));
-                }
-                let last = *watch.changes.borrow_and_update();
-                if watch.cursor >= last {
-                    if watch.changes.changed().await.is_err() {
-                        return Ok(None);
-                    }
-                    continue;
-                }
-                let page = watch.store.events_after(&watch.party, watch.cursor, WATCH_PAGE).await;
-                let (events, cursor) = page.map_err(told)?;
-                watch.cursor = cursor;
-                watch.ready = events.into_iter();
-            }
-        }))
     }
 
     /// Everything that is wrong with an application, as [`Intake::submit`] would find it. Stores
@@ -361,47 +253,6 @@ impl Intake {
         violations
     }
 
-    async fn take_change(
-        &self,
-        caller: &Caller,
-        operation: &str,
-        incoming: Incoming,
-        trace: TraceContext,
-    ) -> Result<Answer, Problem> {
-        let (id, header) = self.own(caller, &incoming.id).await?;
-        if let Err(problem) = may(caller, &header, incoming.event.r#type()) {
-            return Err(self.refuse(caller, operation, problem).await);
-        }
-        let (system, party) = (caller.system().to_owned(), caller.party().to_owned());
-        tracing::debug!(
-            application.id = %id,
-            trace.id = %header.trace.trace_id_hex(),
-            caller.trace.id = %trace.trace_id_hex(),
-            "change"
-        );
-        let change = StoredChange {
-            id,
-            event: incoming.event,
-            party,
-            system,
-            expected_version: incoming.expected_version,
-            key: incoming.key,
-            reach: Reach {
-                submitter: self.takes(&header.submitter),
-                handler: self.takes(&header.handler),
-            },
-            now: clock::now_micros(),
-        };
-        match self.store.apply(change).await.map_err(told)? {
-            Applied::Done(application) => Ok(Answer { application: *application, replayed: false }),
-            Applied::Replayed(first) => Ok(Answer { application: *first, replayed: true }),
-            Applied::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
-            Applied::Refused(refusal) => {
-                Err(self.refuse(caller, operation, refused(refusal)).await)
-            }
-        }
-    }
-
     /// The application's header, if the caller's party submitted or handles it.
     async fn own(&self, caller: &Caller, id: &str) -> Result<(Uuid, Header), Problem> {
         let id = Uuid::try_parse(id).map_err(|_| not_found())?;
@@ -458,100 +309,6 @@ impl Intake {
     }
 }
 
-impl Change {
-    /// Operation, message name and bytes of the request.
-    fn encoded(&self) -> (&'static str, &'static str, Vec<u8>) {
-        match self {
-            Self::Supplement(request) => (
-                "SupplementApplication",
-                "SupplementApplicationRequest",
-                request.encode_to_vec(),
-            ),
-            Self::Withdraw(request) => {
-                ("WithdrawApplication", "WithdrawApplicationRequest", request.encode_to_vec())
-            }
-            Self::Accept(request) => {
-                ("AcceptApplication", "AcceptApplicationRequest", request.encode_to_vec())
-            }
-            Self::RequestSupplement(request) => {
-                ("RequestSupplement", "RequestSupplementRequest", request.encode_to_vec())
-            }
-            Self::Decide(request) => {
-                ("DecideApplication", "DecideApplicationRequest", request.encode_to_vec())
-            }
-        }
-    }
-
-    fn into_event(self) -> (String, i64, pb::ApplicationEvent) {
-        let mut event = pb::ApplicationEvent::default();
-        let (id, version, r#type) = match self {
-            Self::Supplement(request) => {
-                event.reason = request.note;
-                event.materials = request.materials;
-                (request.id, request.expected_version, EventType::SupplementSubmitted)
-            }
-            Self::Withdraw(request) => {
-                event.reason = request.reason;
-                (request.id, request.expected_version, EventType::ApplicationWithdrawn)
-            }
-            Self::Accept(request) => {
-                (request.id, request.expected_version, EventType::ApplicationAccepted)
-            }
-            Self::RequestSupplement(request) => {
-                event.reason = request.reason;
-                event.missing_materials = request.missing_materials;
-                (request.id, request.expected_version, EventType::SupplementRequested)
-            }
-            Self::Decide(request) => {
-                event.decision = request.decision;
-                (request.id, request.expected_version, EventType::DecisionMade)
-            }
-        };
-        event.set_type(r#type);
-        (id, version, event)
-    }
-}
-
-/// Whether the caller's side of the application may cause the event.
-fn may(caller: &Caller, header: &Header, event: EventType) -> Result<(), Problem> {
-    let machine = business::machine(header.business);
-    let side = match lifecycle::actor_of(machine, event) {
-        Some(Actor::Submitter) => &header.submitter,
-        Some(Actor::Handler) => &header.handler,
-        Some(Actor::Gateway) | None => {
-            let what = event.as_str_name();
-            let text = format!("{what} is no step that a party can take in this business");
-            return Err(Problem::new(Reason::IllegalTransition, text));
-        }
-    };
-    if side == caller.party() {
-        return Ok(());
-    }
-    let text = "this step belongs to the other side of the application";
-    Err(Problem::new(Reason::PermissionDenied, text))
-}
-
-/// A decision says why it refuses, and a registered marriage has its certificate's number.
-fn decision_faults(event: &pb::ApplicationEvent, field: &str) -> Vec<Violation> {
-    let mut faults = Vec::new();
-    let mut say = |name: &str, text: &str| {
-        faults.push(Violation::form(format!("{field}.{name}"), text));
-    };
-    match (&event.decision, event.r#type()) {
-        (Some(decision), EventType::DecisionMade) if decision.outcome() == Outcome::Denied => {
-            if decision.reason_code.is_empty() {
-                say("reasonCode", "is required for a refusal");
-            }
-            if decision.reason.is_empty() {
-                say("reason", "is required for a refusal: what the citizen is told");
-            }
-        }
-        (None, EventType::DecisionMade) => say("outcome", "is required for a decision"),
-        _ => {}
-    }
-    faults
-}
-
 /// Clears what only the gateway sets.
 fn scrub(application: &mut pb::Application) {
     application.id.clear();
@@ -581,20 +338,6 @@ fn told(error: StoreError) -> Problem {
         }
     };
     Problem::new(reason, text).retry_after(Duration::from_secs(wait))
-}
-
-fn refused(refusal: Refusal) -> Problem {
-    match refusal {
-        Refusal::NotFound => not_found(),
-        Refusal::VersionConflict(version) => {
-            let text = "the application has changed since; read it again and decide anew";
-            Problem::new(Reason::VersionConflict, text).with("version", version.to_string())
-        }
-        Refusal::Illegal(state) => {
-            let text = format!("an application in state {} cannot do this", state.as_str_name());
-            Problem::new(Reason::IllegalTransition, text).with("state", state.as_str_name())
-        }
-    }
 }
 
 fn key_reused() -> Problem {

@@ -8,7 +8,11 @@ use prost::Message as _;
 
 use crate::{
     auth::{Caller, Scope},
-    intake::{Answer, Incoming, Intake, decision_faults, idempotency},
+    intake::{
+        Answer, Intake,
+        change::{Incoming, decision_faults},
+        idempotency,
+    },
     model::{
         pb::{self, Business, EventType},
         problem::{Problem, Reason, Violation},
@@ -71,7 +75,7 @@ impl Intake {
         trace: TraceContext,
         document: &mut Document<'_>,
     ) -> Result<Answer, Problem> {
-        let opened = match document.format.open(bytes, Some(document.wire)) {
+        let opened = match document.format.open(bytes, document.wire) {
             Ok(message) => message,
             Err(problem) => return Err(self.refuse(caller, "Message", problem).await),
         };
@@ -84,7 +88,9 @@ impl Intake {
             Kind::Event => self.take_event(caller, document, &opened, trace).await,
             Kind::Result => {
                 let text = "results go out to the national hub; they do not come in";
-                Err(self.refuse(caller, "Message", Problem::new(Reason::InvalidArgument, text)).await)
+                Err(self
+                    .refuse(caller, "Message", Problem::new(Reason::InvalidArgument, text))
+                    .await)
             }
         }
     }
@@ -102,12 +108,12 @@ impl Intake {
         }
         let number = &message.head.message_number;
         if number.len() != 32 || !number.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            let path = format.head_path("message_number").unwrap_or_default();
+            let path = format.head_path("message_number");
             let text = "must be 32 hexadecimal digits, new for each message";
             return Err(Problem::violations(vec![Violation::form(path, text)]));
         }
         if business.is_some_and(|business| business != message.head.business) {
-            let path = format.head_path("message_kind").unwrap_or_default();
+            let path = format.head_path("message_kind");
             let text = "is not of the business that the path names";
             return Err(Problem::violations(vec![Violation::form(path, text)]));
         }
@@ -148,13 +154,11 @@ impl Intake {
         let (mut event, mut violations) = document.format.read_event(message);
         let head = &message.head;
         caller.require(match event.r#type() {
-            EventType::SupplementSubmitted | EventType::ApplicationWithdrawn => {
-                Scope::Submit
-            }
+            EventType::SupplementSubmitted | EventType::ApplicationWithdrawn => Scope::Submit,
             _ => Scope::Decide,
         })?;
         if event.application_id.is_empty() {
-            event.application_id = head.application_id.clone().unwrap_or_default();
+            event.application_id = head.fields.get("application_id").cloned().unwrap_or_default();
         }
         let id = event.application_id.clone();
         event = only_what_parties_say(event);

@@ -17,7 +17,14 @@ use std::sync::LazyLock;
 use prost_reflect::DescriptorPool;
 
 /// The messages and services of package `tongban.v1`, generated from `proto/`.
-#[allow(missing_docs, clippy::all, reason = "generated; the comments live in proto/")]
+#[allow(
+    missing_docs,
+    unused_qualifications,
+    clippy::all,
+    clippy::too_many_lines,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; the comments live in proto/"
+)]
 pub mod pb {
     tonic::include_proto!("tongban.v1");
 }

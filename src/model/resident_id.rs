@@ -37,8 +37,8 @@ impl ResidentId {
         if !(check.is_ascii_digit() || *check == b'X') {
             return Err(ResidentIdError::Form);
         }
-        let birth_date: Date = Date::strptime("%Y%m%d", &text[6..14])
-            .map_err(|_| ResidentIdError::BirthDate)?;
+        let birth_date: Date =
+            Date::strptime("%Y%m%d", &text[6..14]).map_err(|_| ResidentIdError::BirthDate)?;
         if birth_date.year() < 1800 {
             return Err(ResidentIdError::BirthDate);
         }
@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn multibyte_and_short_texts_are_refused_without_panic() {
-        for text in ["", "1", "一二三四五六七八九", "11010519491331002X", "11010519491231002x"] {
+        for text in ["", "1", "一二三四五六七八九", "11010519491331002X", "11010519491231002x"]
+        {
             assert!(ResidentId::parse(text).is_err(), "{text}");
         }
     }

@@ -5,7 +5,10 @@
 
 use std::collections::HashMap;
 
-use prost::{bytes::Buf, encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field}};
+use prost::{
+    bytes::Buf,
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
+};
 use prost_reflect::{
     DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
 };
@@ -223,7 +226,8 @@ impl Shapes {
                 (good, "a date that exists, written yyyy-MM-dd")
             }
             Format::Month => {
-                let good = text.len() == 7 && format!("{text}-01").parse::<jiff::civil::Date>().is_ok();
+                let good =
+                    text.len() == 7 && format!("{text}-01").parse::<jiff::civil::Date>().is_ok();
                 (good, "a month written yyyy-MM")
             }
             Format::Phone => {
@@ -312,12 +316,15 @@ mod tests {
                 sex: "7".into(),
                 ..Default::default()
             }),
-            materials: vec![pb::Material::default(), pb::Material {
-                kind: "001".into(),
-                file_name: "a".into(),
-                sha256: "xyz".into(),
-                ..Default::default()
-            }],
+            materials: vec![
+                pb::Material::default(),
+                pb::Material {
+                    kind: "001".into(),
+                    file_name: "a".into(),
+                    sha256: "xyz".into(),
+                    ..Default::default()
+                },
+            ],
             ..Default::default()
         };
         let violations = shapes().check("Application", &application.encode_to_vec());

@@ -33,7 +33,8 @@ impl TraceContext {
     pub fn parse(header: &str) -> Option<Self> {
         let parts: Vec<&str> = header.trim().split('-').collect();
         let [version, trace, span, flags, rest @ ..] = parts.as_slice() else { return None };
-        let lower = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let lower =
+            |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         let well_formed = version.len() == 2
             && *version != "ff"
             && (*version != "00" || rest.is_empty())

@@ -76,7 +76,8 @@ fn new(n: u8) -> NewApplication {
 }
 
 fn change(id: Uuid, n: u8, r#type: EventType, decision: Option<Outcome>) -> Change {
-    let decision = decision.map(|outcome| pb::Decision { outcome: outcome as i32, ..Default::default() });
+    let decision =
+        decision.map(|outcome| pb::Decision { outcome: outcome as i32, ..Default::default() });
     Change {
         id,
         event: pb::ApplicationEvent { r#type: r#type as i32, decision, ..Default::default() },
@@ -182,10 +183,8 @@ async fn an_illegal_step_or_a_stale_version_changes_nothing() {
     let decide = change(id, 2, EventType::DecisionMade, Some(Outcome::Granted));
     let Applied::Refused(refusal) = store.apply(decide).await.unwrap() else { panic!() };
     assert_eq!(refusal, Refusal::Illegal(State::Received));
-    let stale = Change {
-        expected_version: 9,
-        ..change(id, 3, EventType::ApplicationAccepted, None)
-    };
+    let stale =
+        Change { expected_version: 9, ..change(id, 3, EventType::ApplicationAccepted, None) };
     let Applied::Refused(refusal) = store.apply(stale).await.unwrap() else { panic!() };
     assert_eq!(refusal, Refusal::VersionConflict(1));
     assert_eq!(store.events(id).await.unwrap().len(), 1);
@@ -199,10 +198,8 @@ async fn an_application_goes_its_whole_way() {
     let store = place.open();
     let id = accepted(&*store, 1).await;
     assert_eq!(delivered(&*store, "national").await, DeliveryKind::Application);
-    let steps = [
-        (EventType::ApplicationAccepted, None),
-        (EventType::DecisionMade, Some(Outcome::Granted)),
-    ];
+    let steps =
+        [(EventType::ApplicationAccepted, None), (EventType::DecisionMade, Some(Outcome::Granted))];
     for (n, (event, decision)) in steps.into_iter().enumerate() {
         let n = u8::try_from(n).unwrap() + 10;
         let done = store.apply(change(id, n, event, decision)).await.unwrap();
@@ -214,13 +211,8 @@ async fn an_application_goes_its_whole_way() {
     assert_eq!(application.decision.unwrap().outcome(), Outcome::Granted);
     let events = store.events(id).await.unwrap();
     let states: Vec<State> = events.iter().map(pb::ApplicationEvent::state).collect();
-    let way = [
-        State::Received,
-        State::Forwarded,
-        State::Accepted,
-        State::Approved,
-        State::Notified,
-    ];
+    let way =
+        [State::Received, State::Forwarded, State::Accepted, State::Approved, State::Notified];
     assert_eq!(states, way);
     assert!(events.iter().zip(1..).all(|(event, n)| event.sequence == n));
     // Five events and three deliveries: a leaf each.

@@ -1,5 +1,10 @@
 //! Tests of `edge::json` against prost-reflect, a second implementation of ProtoJSON.
 
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde_json::{Value, json};
@@ -189,4 +194,84 @@ fn parameters_of_paths_and_queries_are_read_by_kind() {
         (applicant.name.as_str(), applicant.registered_place.unwrap().division.as_str()),
         ("王", "230102")
     );
+}
+
+fn moment() -> impl Strategy<Value = Option<prost_types::Timestamp>> {
+    // The years 1 to 9999, as ProtoJSON bounds them.
+    let seconds = -62_135_596_800_i64..=253_402_300_799;
+    let nanos = prop_oneof![Just(0), (0..1000).prop_map(|n| n * 1_000_000), 0..1_000_000_000];
+    option::of(
+        (seconds, nanos).prop_map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos }),
+    )
+}
+
+fn material() -> impl Strategy<Value = pb::Material> {
+    (any::<String>(), any::<i64>(), vec(any::<u8>(), 0..40)).prop_map(
+        |(kind, size_bytes, content)| pb::Material {
+            kind,
+            size_bytes,
+            content,
+            ..Default::default()
+        },
+    )
+}
+
+fn application() -> impl Strategy<Value = pb::Application> {
+    let texts = (any::<String>(), option::of(any::<String>()), vec(any::<String>(), 0..4));
+    let rest = (
+        vec(material(), 0..4),
+        btree_map(any::<String>(), any::<String>(), 0..4),
+        moment(),
+        -1..17_i32,
+        any::<i64>(),
+        any::<bool>(),
+    );
+    (texts, rest).prop_map(
+        |((id, name, categories), (materials, extensions, time, state, version, boarding))| {
+            let child = pb::ChildRecognition {
+                disability_categories: categories,
+                boarding,
+                ..Default::default()
+            };
+            pb::Application {
+                id,
+                state,
+                version,
+                materials,
+                extensions,
+                accept_time: time,
+                applicant: name.map(|name| pb::Person { name, ..Default::default() }),
+                details: Some(pb::application::Details::ChildRecognition(child)),
+                ..Default::default()
+            }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_application_is_written_as_prost_reflect_writes_it_and_read_back(it in application()) {
+        let schema = schema();
+        let number = schema.number(&descriptor()).unwrap();
+        let bytes = it.encode_to_vec();
+        let text = schema.write(number, &bytes).unwrap();
+        let written: Value = serde_json::from_slice(&text).unwrap();
+        let oracle = DynamicMessage::decode(descriptor(), bytes.as_slice()).unwrap();
+        prop_assert_eq!(&written, &serde_json::to_value(&oracle).unwrap());
+        let back = schema.read(number, &text).unwrap();
+        prop_assert_eq!(back.violations, []);
+        prop_assert_eq!(pb::Application::decode(back.bytes.as_slice()).unwrap(), it);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic_or_write_what_is_no_message(text in any::<String>(), name in "[a-z]{1,6}") {
+        let document = format!(r#"{{"applicant":{{"{name}":{}}},"extensions":{{"a":{text:?}}}}}"#, json!(text));
+        let schema = schema();
+        let number = schema.number(&descriptor()).unwrap();
+        for text in [document.as_str(), text.as_str()] {
+            if let Ok(document) = schema.read(number, text.as_bytes()) {
+                prop_assert!(pb::Application::decode(document.bytes.as_slice()).is_ok());
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! what waits as one transaction (group commit), and a few readers beside it.
 
 mod index;
+mod outbox;
 mod read;
 mod write;
 mod writer;

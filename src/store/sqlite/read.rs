@@ -19,7 +19,7 @@ use crate::{
 
 /// The columns [`ApplicationRow::from`] reads, in its order.
 pub(super) const APPLICATION: &str = "SELECT a.seq, a.id, a.business, a.state, a.version, \
-     a.submitter, a.handler, a.acceptance_number, a.home_name, a.benefits, a.salt, a.trace, \
+     a.submitter, a.handler, a.home_name, a.benefits, a.salt, a.trace, \
      a.created, a.updated, a.body, a.revised FROM applications a ";
 
 /// One row of `applications`.
@@ -31,7 +31,6 @@ pub(super) struct ApplicationRow {
     pub(super) version: i64,
     pub(super) submitter: String,
     pub(super) handler: String,
-    pub(super) acceptance_number: String,
     pub(super) home_name: String,
     pub(super) benefits: Vec<u8>,
     pub(super) salt: [u8; 16],
@@ -44,7 +43,7 @@ pub(super) struct ApplicationRow {
 
 impl ApplicationRow {
     pub(super) fn from(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let trace: String = row.get(11)?;
+        let trace: String = row.get(10)?;
         Ok(Self {
             seq: row.get(0)?,
             id: row.get(1)?,
@@ -53,15 +52,14 @@ impl ApplicationRow {
             version: row.get(4)?,
             submitter: row.get(5)?,
             handler: row.get(6)?,
-            acceptance_number: row.get(7)?,
-            home_name: row.get(8)?,
-            benefits: row.get(9)?,
-            salt: row.get(10)?,
+            home_name: row.get(7)?,
+            benefits: row.get(8)?,
+            salt: row.get(9)?,
             trace: TraceContext::parse(&trace).unwrap_or_default(),
-            created: row.get(12)?,
-            updated: row.get(13)?,
-            body: row.get(14)?,
-            revised: row.get(15)?,
+            created: row.get(11)?,
+            updated: row.get(12)?,
+            body: row.get(13)?,
+            revised: row.get(14)?,
         })
     }
 
@@ -104,7 +102,10 @@ impl ApplicationRow {
     }
 }
 
-pub(super) fn by_id(connection: &Connection, id: Uuid) -> Result<Option<ApplicationRow>, StoreError> {
+pub(super) fn by_id(
+    connection: &Connection,
+    id: Uuid,
+) -> Result<Option<ApplicationRow>, StoreError> {
     let sql = format!("{APPLICATION} WHERE a.id = ?1");
     let mut query = connection.prepare_cached(&sql)?;
     Ok(query.query_row([id.as_bytes()], ApplicationRow::from).optional()?)
@@ -124,9 +125,8 @@ pub(super) fn answer(
     type Record = ([u8; 32], i64, Option<Vec<u8>>);
     let mut query = connection
         .prepare_cached("SELECT content, application, answer FROM idempotency WHERE seq = ?1")?;
-    let record: Option<Record> = query
-        .query_row([place], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
+    let record: Option<Record> =
+        query.query_row([place], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
     let Some((first, application, answer)) = record else { return Ok(None) };
     if first != *content {
         return Ok(Some(Recalled::KeyReused));

@@ -2,24 +2,21 @@
 
 use std::sync::PoisonError;
 
-use prost::Message as _;
 use rusqlite::params;
 
 use crate::{
-    audit::{Entry, Kind, Leaf},
+    audit::Leaf,
     model::{
-        clock, lifecycle,
+        lifecycle,
         lifecycle::Step,
         pb::{self, EventType, State},
     },
     store::{
         StoreError,
         advance::{self, By, Standing},
-        rows::{
-            Accepted, Applied, Change, DeliveryKind, IdempotencyKey, Lease, Reach, Recalled,
-            Refusal, Settlement,
-        },
+        rows::{Accepted, Applied, Change, DeliveryKind, IdempotencyKey, Reach, Recalled, Refusal},
         sqlite::{
+            outbox,
             read::{self, ApplicationRow},
             writer::{Prepared, Scope},
         },
@@ -64,7 +61,7 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
     let received = (EventType::ApplicationReceived, State::Received);
     event(scope, row, 1, received, submitter, new.now, None)?;
     if new.reach.handler {
-        delivery(scope, (row, id), handler, DeliveryKind::Application, 1, new.now)?;
+        outbox::add(scope, (row, id), handler, DeliveryKind::Application, 1, new.now)?;
     }
     idempotency(scope, &new.key, row, new.now, None)?;
     leaf(scope, &first_leaf)?;
@@ -104,157 +101,6 @@ pub(super) fn leaf(scope: &mut Scope<'_>, leaf: &Leaf) -> Result<(), StoreError>
     Ok(())
 }
 
-pub(super) fn lease(
-    scope: &mut Scope<'_>,
-    party: &str,
-    limit: usize,
-    until: i64,
-) -> Result<Vec<Lease>, StoreError> {
-    struct Due {
-        seq: i64,
-        application: i64,
-        kind: i64,
-        event: i64,
-        message: [u8; 16],
-        leased: bool,
-        attempts: u32,
-        unknown: bool,
-        created: i64,
-    }
-    let mut query = scope.transaction.prepare_cached(
-        "SELECT d.seq, d.application, d.kind, d.event, d.message, d.state = 1, d.attempts, \
-         d.unknown, d.created FROM deliveries d \
-         WHERE d.party = ?1 AND d.due <= ?2 AND d.state IN (0, 1) AND NOT EXISTS ( \
-           SELECT 1 FROM deliveries e WHERE e.application = d.application \
-           AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)) \
-         ORDER BY d.due, d.seq LIMIT ?3",
-    )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let due = query.query_map(params![party, clock::now_micros(), limit], |row| {
-        Ok(Due {
-            seq: row.get(0)?,
-            application: row.get(1)?,
-            kind: row.get(2)?,
-            event: row.get(3)?,
-            message: row.get(4)?,
-            leased: row.get(5)?,
-            attempts: row.get(6)?,
-            unknown: row.get(7)?,
-            created: row.get(8)?,
-        })
-    })?;
-    let due = due.collect::<rusqlite::Result<Vec<Due>>>()?;
-    let mut leases = Vec::with_capacity(due.len());
-    for delivery in due {
-        let attempt = delivery.attempts + 1;
-        let unknown = delivery.unknown || delivery.leased;
-        scope
-            .transaction
-            .prepare_cached(
-                "UPDATE deliveries SET state = 1, attempts = ?2, due = ?3, unknown = ?4 \
-                 WHERE seq = ?1",
-            )?
-            .execute(params![delivery.seq, attempt, until, unknown])?;
-        let row = read::by_seq(scope.transaction, delivery.application)?;
-        let kind = DeliveryKind::from_number(delivery.kind)
-            .ok_or_else(|| StoreError::Corrupt("a delivery of no known kind".into()))?;
-        let event = match kind {
-            DeliveryKind::Event => {
-                let (seq, event) = (delivery.application, delivery.event);
-                Some(Box::new(read::event_of(scope.transaction, scope.vault, seq, event)?))
-            }
-            DeliveryKind::Application | DeliveryKind::Result => None,
-        };
-        leases.push(Lease {
-            delivery: delivery.seq,
-            until,
-            attempt,
-            kind,
-            message: delivery.message,
-            unknown,
-            created: delivery.created,
-            application: Box::new(row.application(scope.vault)?),
-            event,
-            sequence: delivery.event,
-            trace: row.trace,
-            party: party.to_owned(),
-        });
-    }
-    Ok(leases)
-}
-
-pub(super) fn settle(
-    scope: &mut Scope<'_>,
-    lease: &Lease,
-    settlement: Settlement,
-) -> Result<(), StoreError> {
-    let now = clock::now_micros();
-    let (state, due, uncounted, unknown, note) = match &settlement {
-        Settlement::Delivered { .. } => (2, now, 0, false, ""),
-        Settlement::Refused { note, .. } => (3, now, 0, false, note.as_str()),
-        Settlement::Parked { note, unknown, .. } => (3, now, 0, *unknown, note.as_str()),
-        Settlement::Again { due, unknown, counted, note } => {
-            (0, *due, i64::from(!counted), *unknown, note.as_str())
-        }
-    };
-    // Only the holder of the lease settles: `due` is when it ends and names it.
-    let settled = scope
-        .transaction
-        .prepare_cached(
-            "UPDATE deliveries SET state = ?3, due = ?4, attempts = attempts - ?5, unknown = ?6, \
-             note = ?7 WHERE seq = ?1 AND state = 1 AND due = ?2",
-        )?
-        .execute(params![lease.delivery, lease.until, state, due, uncounted, unknown, note])?;
-    if settled == 0 {
-        return Ok(()); // The lease had expired; whoever holds it now asks the receiver.
-    }
-    let (what, step, reach) = match settlement {
-        Settlement::Again { .. } => return Ok(()),
-        Settlement::Delivered { reach } => ("DELIVERED", lease.step_when_delivered(), reach),
-        Settlement::Refused { reach, .. } => ("REFUSED", failed(lease), reach),
-        Settlement::Parked { reach, .. } => ("PARKED", failed(lease), reach),
-    };
-    leaf(scope, &delivery_entry(lease, what, now).leaf())?;
-    let Some(r#type) = step else { return Ok(()) };
-    let row = read::by_id(scope.transaction, id_of(&lease.application)?)?;
-    let row = row.ok_or_else(|| StoreError::Corrupt("a delivery without application".into()))?;
-    let event = pb::ApplicationEvent { r#type: r#type as i32, ..Default::default() };
-    // No step: the handling side was quicker than our record, or it was withdrawn meanwhile.
-    if let Ok(step) = advance::step(standing(&row), &event, 0) {
-        take(scope, &row, step, &event, By { party: "gateway", system: "", time: now }, reach)?;
-    }
-    Ok(())
-}
-
-pub(super) fn revive(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
-    let mut revived = 0;
-    let now = clock::now_micros();
-    for delivery in deliveries {
-        let changed = scope
-            .transaction
-            .prepare_cached(
-                "UPDATE deliveries SET state = 0, due = ?2, attempts = 0 WHERE seq = ?1 AND state = 3",
-            )?
-            .execute(params![delivery, now])?;
-        revived += changed;
-        if changed == 1 {
-            let entry = Entry {
-                kind: Kind::Delivery,
-                time: now,
-                party: "gateway".into(),
-                system: "operations".into(),
-                application: String::new(),
-                sequence: *delivery,
-                what: "REPLAYED".into(),
-                state: String::new(),
-                content: String::new(),
-            };
-            leaf(scope, &entry.leaf())?;
-        }
-    }
-    Ok(revived)
-}
-
 pub(super) fn forget(scope: &mut Scope<'_>, before: i64) -> Result<usize, StoreError> {
     // Rows are in the order of time, so that a batch is a run at the table's beginning.
     let mut query = scope.transaction.prepare_cached(
@@ -270,7 +116,7 @@ pub(super) fn forget(scope: &mut Scope<'_>, before: i64) -> Result<usize, StoreE
 }
 
 /// Takes the step: new state and version, event, leaf, delivery; returns the application.
-fn take(
+pub(super) fn take(
     scope: &mut Scope<'_>,
     row: &ApplicationRow,
     step: Step,
@@ -309,7 +155,7 @@ fn take(
     leaf(scope, &entry.leaf())?;
     if let Some((kind, to_submitter)) = advance::delivery(step.effect, reach) {
         let party = if to_submitter { &row.submitter } else { &row.handler };
-        delivery(scope, (row.seq, &row.id), party, kind, version, by.time)?;
+        outbox::add(scope, (row.seq, &row.id), party, kind, version, by.time)?;
     }
     Ok(row.with_header(content, step.to, version, by.time))
 }
@@ -330,25 +176,6 @@ fn event(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .insert(params![row, sequence, event as i32, state as i32, party, time, detail])?;
-    Ok(())
-}
-
-fn delivery(
-    scope: &mut Scope<'_>,
-    (row, id): (i64, &[u8; 16]),
-    party: &str,
-    kind: DeliveryKind,
-    sequence: i64,
-    now: i64,
-) -> Result<(), StoreError> {
-    let message = advance::message_number(id, sequence, kind, party);
-    scope
-        .transaction
-        .prepare_cached(
-            "INSERT INTO deliveries (application, party, kind, event, message, state, attempts, \
-             due, unknown, note, created) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, 0, '', ?6)",
-        )?
-        .execute(params![row, party, kind.number(), sequence, message, now])?;
     Ok(())
 }
 
@@ -386,29 +213,6 @@ fn holder(scope: &Scope<'_>, benefits: &[[u8; 16]]) -> Option<[u8; 16]> {
     scope.overlay.holder(&index, benefits)
 }
 
-const fn standing(row: &ApplicationRow) -> Standing {
+pub(super) const fn standing(row: &ApplicationRow) -> Standing {
     Standing { business: row.business, state: row.state, version: row.version }
-}
-
-fn id_of(application: &pb::Application) -> Result<uuid::Uuid, StoreError> {
-    uuid::Uuid::try_parse(&application.id).map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
-/// A delivery of the application itself that ends without arriving fails the application.
-fn failed(lease: &Lease) -> Option<EventType> {
-    (lease.kind == DeliveryKind::Application).then_some(EventType::DeliveryFailed)
-}
-
-fn delivery_entry(lease: &Lease, what: &str, now: i64) -> Entry {
-    Entry {
-        kind: Kind::Delivery,
-        time: now,
-        party: lease.party.clone(),
-        system: String::new(),
-        application: lease.application.id.clone(),
-        sequence: lease.sequence,
-        what: what.to_owned(),
-        state: lease.kind.word().to_owned(),
-        content: hex::encode(lease.message),
-    }
 }

@@ -20,7 +20,7 @@ use crate::{
         sqlite::{
             Reply,
             index::{Index, Overlay},
-            write,
+            outbox, write,
         },
         vault::Vault,
     },
@@ -89,7 +89,8 @@ impl Prepared {
         };
         let received = EventType::ApplicationReceived;
         let id = &application.id;
-        let leaf = advance::event_entry(id, 1, received, State::Received, by, &salt, &content).leaf();
+        let leaf =
+            advance::event_entry(id, 1, received, State::Received, by, &salt, &content).leaf();
         Ok(Self { new, body, salt, leaf })
     }
 }
@@ -186,12 +187,14 @@ fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) 
         Command::Record(leaf, reply) => finish(write::leaf(scope, &leaf), reply, false),
         Command::Apply(change, reply) => apart(scope, reply, |s| write::apply(s, &change)),
         Command::Lease { party, limit, until, reply } => {
-            apart(scope, reply, |s| write::lease(s, &party, limit, until))
+            apart(scope, reply, |s| outbox::lease(s, &party, limit, until))
         }
         Command::Settle(lease, settlement, reply) => {
-            apart(scope, reply, |s| write::settle(s, &lease, settlement))
+            apart(scope, reply, |s| outbox::settle(s, &lease, settlement))
         }
-        Command::Revive(deliveries, reply) => apart(scope, reply, |s| write::revive(s, &deliveries)),
+        Command::Revive(deliveries, reply) => {
+            apart(scope, reply, |s| outbox::revive(s, &deliveries))
+        }
         Command::Forget(before, reply) => apart(scope, reply, |s| write::forget(s, before)),
     }
 }

@@ -1,0 +1,216 @@
+//! Changes of an application: who may cause them, whether they are well formed, and the one call
+//! that makes them. The step itself is decided by the store, inside the transaction.
+
+use prost::Message as _;
+
+use crate::{
+    auth::Caller,
+    business,
+    intake::{Answer, Intake, idempotency, key_reused, not_found, told},
+    model::{
+        clock, lifecycle,
+        lifecycle::Actor,
+        pb::{self, EventType, Outcome},
+        problem::{Problem, Reason, Violation},
+        trace::TraceContext,
+    },
+    store::rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Reach, Refusal},
+};
+
+/// A change of an application, as the canonical API asks for it.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The submitting side hands in further papers.
+    Supplement(pb::SupplementApplicationRequest),
+    /// The submitting side withdraws.
+    Withdraw(pb::WithdrawApplicationRequest),
+    /// The handling side takes it up.
+    Accept(pb::AcceptApplicationRequest),
+    /// The handling side asks for more.
+    RequestSupplement(pb::RequestSupplementRequest),
+    /// The handling side, for marriage the registry, decides.
+    Decide(pb::DecideApplicationRequest),
+}
+
+/// A change in the form every way in brings it to.
+pub(super) struct Incoming {
+    pub(super) id: String,
+    pub(super) expected_version: i64,
+    pub(super) event: pb::ApplicationEvent,
+    pub(super) key: IdempotencyKey,
+}
+
+impl Intake {
+    /// Takes a change under the caller's idempotency key.
+    ///
+    /// # Errors
+    /// See `docs/errors.md`.
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        key: &str,
+        change: Change,
+        trace: TraceContext,
+    ) -> Result<Answer, Problem> {
+        let (operation, message, bytes) = change.encoded();
+        let key = idempotency::key(caller.party(), operation, key, &bytes);
+        if let Some(answer) = self.recall(&key).await? {
+            return Ok(answer);
+        }
+        let mut violations = self.shapes.check(message, &bytes);
+        let (id, expected_version, event) = change.into_event();
+        violations.extend(decision_faults(&event, "decision"));
+        if !violations.is_empty() {
+            return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
+        }
+        let incoming = Incoming { id, expected_version, event, key };
+        self.take_change(caller, operation, incoming, trace).await
+    }
+
+    pub(super) async fn take_change(
+        &self,
+        caller: &Caller,
+        operation: &str,
+        incoming: Incoming,
+        trace: TraceContext,
+    ) -> Result<Answer, Problem> {
+        let (id, header) = self.own(caller, &incoming.id).await?;
+        if let Err(problem) = may(caller, &header, incoming.event.r#type()) {
+            return Err(self.refuse(caller, operation, problem).await);
+        }
+        let (system, party) = (caller.system().to_owned(), caller.party().to_owned());
+        tracing::debug!(
+            application.id = %id,
+            trace.id = %header.trace.trace_id_hex(),
+            caller.trace.id = %trace.trace_id_hex(),
+            "change"
+        );
+        let change = StoredChange {
+            id,
+            event: incoming.event,
+            party,
+            system,
+            expected_version: incoming.expected_version,
+            key: incoming.key,
+            reach: Reach {
+                submitter: self.takes(&header.submitter),
+                handler: self.takes(&header.handler),
+            },
+            now: clock::now_micros(),
+        };
+        match self.store.apply(change).await.map_err(told)? {
+            Applied::Done(application) => Ok(Answer { application: *application, replayed: false }),
+            Applied::Replayed(first) => Ok(Answer { application: *first, replayed: true }),
+            Applied::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
+            Applied::Refused(refusal) => {
+                Err(self.refuse(caller, operation, refused(refusal)).await)
+            }
+        }
+    }
+}
+
+impl Change {
+    /// Operation, message name and bytes of the request.
+    fn encoded(&self) -> (&'static str, &'static str, Vec<u8>) {
+        match self {
+            Self::Supplement(request) => {
+                ("SupplementApplication", "SupplementApplicationRequest", request.encode_to_vec())
+            }
+            Self::Withdraw(request) => {
+                ("WithdrawApplication", "WithdrawApplicationRequest", request.encode_to_vec())
+            }
+            Self::Accept(request) => {
+                ("AcceptApplication", "AcceptApplicationRequest", request.encode_to_vec())
+            }
+            Self::RequestSupplement(request) => {
+                ("RequestSupplement", "RequestSupplementRequest", request.encode_to_vec())
+            }
+            Self::Decide(request) => {
+                ("DecideApplication", "DecideApplicationRequest", request.encode_to_vec())
+            }
+        }
+    }
+
+    fn into_event(self) -> (String, i64, pb::ApplicationEvent) {
+        let mut event = pb::ApplicationEvent::default();
+        let (id, version, r#type) = match self {
+            Self::Supplement(request) => {
+                event.reason = request.note;
+                event.materials = request.materials;
+                (request.id, request.expected_version, EventType::SupplementSubmitted)
+            }
+            Self::Withdraw(request) => {
+                event.reason = request.reason;
+                (request.id, request.expected_version, EventType::ApplicationWithdrawn)
+            }
+            Self::Accept(request) => {
+                (request.id, request.expected_version, EventType::ApplicationAccepted)
+            }
+            Self::RequestSupplement(request) => {
+                event.reason = request.reason;
+                event.missing_materials = request.missing_materials;
+                (request.id, request.expected_version, EventType::SupplementRequested)
+            }
+            Self::Decide(request) => {
+                event.decision = request.decision;
+                (request.id, request.expected_version, EventType::DecisionMade)
+            }
+        };
+        event.set_type(r#type);
+        (id, version, event)
+    }
+}
+
+/// Whether the caller's side of the application may cause the event.
+fn may(caller: &Caller, header: &Header, event: EventType) -> Result<(), Problem> {
+    let machine = business::machine(header.business);
+    let side = match lifecycle::actor_of(machine, event) {
+        Some(Actor::Submitter) => &header.submitter,
+        Some(Actor::Handler) => &header.handler,
+        Some(Actor::Gateway) | None => {
+            let what = event.as_str_name();
+            let text = format!("{what} is no step that a party can take in this business");
+            return Err(Problem::new(Reason::IllegalTransition, text));
+        }
+    };
+    if side == caller.party() {
+        return Ok(());
+    }
+    let text = "this step belongs to the other side of the application";
+    Err(Problem::new(Reason::PermissionDenied, text))
+}
+
+/// A decision says why it refuses, and a registered marriage has its certificate's number.
+pub(super) fn decision_faults(event: &pb::ApplicationEvent, field: &str) -> Vec<Violation> {
+    let mut faults = Vec::new();
+    let mut say = |name: &str, text: &str| {
+        faults.push(Violation::form(format!("{field}.{name}"), text));
+    };
+    match (&event.decision, event.r#type()) {
+        (Some(decision), EventType::DecisionMade) if decision.outcome() == Outcome::Denied => {
+            if decision.reason_code.is_empty() {
+                say("reasonCode", "is required for a refusal");
+            }
+            if decision.reason.is_empty() {
+                say("reason", "is required for a refusal: what the citizen is told");
+            }
+        }
+        (None, EventType::DecisionMade) => say("outcome", "is required for a decision"),
+        _ => {}
+    }
+    faults
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::NotFound => not_found(),
+        Refusal::VersionConflict(version) => {
+            let text = "the application has changed since; read it again and decide anew";
+            Problem::new(Reason::VersionConflict, text).with("version", version.to_string())
+        }
+        Refusal::Illegal(state) => {
+            let text = format!("an application in state {} cannot do this", state.as_str_name());
+            Problem::new(Reason::IllegalTransition, text).with("state", state.as_str_name())
+        }
+    }
+}
