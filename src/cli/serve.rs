@@ -139,7 +139,7 @@ async fn forget_old_keys(store: Arc<dyn Store>, stop: CancellationToken) {
     }
 }
 
-async fn terminated() -> std::io::Result<()> {
+pub(super) async fn terminated() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::terminated,
+    cli::serve::terminated,
     config::Telemetry,
     sim::{
         self,

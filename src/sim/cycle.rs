@@ -20,7 +20,8 @@ impl Cycle {
 
     /// The next canonical code of a list; empty when there is no such list.
     pub(super) fn next(&mut self, list: &str) -> String {
-        let Some(codes) = self.codes.get(list) else { return String::new() };
+        let codes = Arc::clone(&self.codes);
+        let Some(codes) = codes.get(list) else { return String::new() };
         let rows: Vec<&str> = codes.rows.iter().map(|row| row.0.as_str()).collect();
         let start = rows.len() * self.place / 4;
         self.of(list, &rows, start)

@@ -252,3 +252,140 @@ impl Forms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use super::*;
+    use crate::{
+        model::codes::Codes,
+        sim::people::tests::people,
+    };
+
+    /// What the demo sends with 300 applications.
+    fn demo_set() -> Vec<Form> {
+        let plans: [(Role, usize, &[(Business, &str, usize)]); 3] = [
+            (Role::Platform, 0, &[
+                (Business::Marriage, "other", 75),
+                (Business::Subsidy, "44", 19),
+                (Business::Subsidy, "other", 19),
+                (Business::Child, "44", 19),
+                (Business::Child, "other", 18),
+            ]),
+            (Role::National, 1, &[(Business::Subsidy, "23", 19), (Business::Child, "23", 18)]),
+            (Role::Province, 2, &[
+                (Business::Marriage, "other", 75),
+                (Business::Subsidy, "23", 19),
+                (Business::Child, "23", 19),
+            ]),
+        ];
+        let mut all = Vec::new();
+        for (role, place, plans) in plans {
+            let mut forms = Forms::new(people(place), role);
+            for (business, home, count) in plans {
+                all.extend((0..*count).map(|_| forms.fill_in(*business, home)));
+            }
+        }
+        all
+    }
+
+    fn people_in(form: &Form) -> Vec<&Person> {
+        let mut all: Vec<&Person> = form.applicant.iter().collect();
+        if let Body::Marriage(couple) = &form.body {
+            all.extend([&couple.man.person, &couple.woman.person]);
+        }
+        all
+    }
+
+    /// The codes a form uses, by list.
+    fn codes_in(form: &Form) -> Vec<(&'static str, String)> {
+        let mut used = Vec::new();
+        let mut say = |list: &'static str, code: &str| used.push((list, code.to_owned()));
+        for person in people_in(form) {
+            say("sex", &person.sex);
+            say("ethnicity", &person.ethnicity);
+        }
+        form.papers.iter().for_each(|paper| say("material", &paper.kind));
+        let acting = form.guardian.iter().chain(&form.agent);
+        acting.for_each(|who| say("relation", &who.relation));
+        match &form.body {
+            Body::Marriage(couple) => {
+                say("marriage_operation", &couple.operation);
+                say("reissue_reason", &couple.reissue);
+                for spouse in [&couple.man, &couple.woman] {
+                    say("marriage_sex", &spouse.person.sex);
+                    say("marriage_identity", &spouse.identity);
+                    say("marriage_document", &spouse.document_kind);
+                    say("country", &spouse.citizenship);
+                    say("marital_status", &spouse.marital);
+                    say("education", &spouse.education);
+                    say("occupation", &spouse.occupation);
+                }
+            }
+            Body::Subsidy(body) => {
+                say("subsidy_kind", &body.kind);
+                say("disability_category", &body.category);
+                say("disability_level", &body.level);
+                say("hardship_kind", &body.hardship);
+                say("other_allowance", &body.other_allowance);
+            }
+            Body::Child(body) => {
+                say("child_kind", &body.kind);
+                say("household_kind", &body.household);
+                say("health_status", &body.health);
+                say("academic_status", &body.academic);
+                say("schooling", &body.schooling);
+                for parent in [&body.father, &body.mother] {
+                    say("document", &parent.document_kind);
+                    say("parent_circumstance", &parent.circumstance);
+                }
+            }
+        }
+        used
+    }
+
+    #[test]
+    fn three_hundred_applications_use_every_code_of_every_list() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/codes");
+        let codes = Codes::load(&folder).unwrap();
+        let mut used: HashMap<&str, HashSet<String>> = HashMap::new();
+        for (list, code) in demo_set().iter().flat_map(codes_in) {
+            used.entry(list).or_default().insert(code);
+        }
+        for (name, list) in codes.iter() {
+            // Reasons of refusal are used by decisions, not by forms.
+            if name == "refusal_reason" {
+                continue;
+            }
+            let seen = used.get(name).cloned().unwrap_or_default();
+            let rows = list.rows.iter().map(|row| &row.0);
+            let unused: Vec<_> = rows.filter(|code| !seen.contains(*code)).collect();
+            assert!(unused.is_empty(), "{name}: {unused:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_applies_twice_and_numbers_differ() {
+        let mut people = HashSet::new();
+        let mut numbers = HashSet::new();
+        for form in demo_set() {
+            assert!(numbers.insert(form.number.clone()), "{}", form.number);
+            for person in people_in(&form).into_iter().filter(|person| !person.id.is_empty()) {
+                assert!(people.insert(person.id.clone()));
+            }
+        }
+    }
+
+    #[test]
+    fn names_and_addresses_are_of_every_kind() {
+        let forms = demo_set();
+        let names: Vec<&str> =
+            forms.iter().flat_map(people_in).map(|person| person.name.as_str()).collect();
+        for rare in ['·', '㛃', '𠅤'] {
+            assert!(names.iter().any(|name| name.contains(rare)), "{rare}");
+        }
+        let longest = forms.iter().flat_map(people_in).map(|p| p.registered.address.chars().count());
+        assert_eq!(longest.max(), Some(200));
+    }
+}

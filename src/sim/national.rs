@@ -47,7 +47,8 @@ impl National {
             for (name, part) in document.as_object().into_iter().flatten() {
                 tree(&mut root, name, part);
             }
-            root = root.leaf("sign", &self.key.sign_xml(&root));
+            let sign = self.key.sign_xml(&root);
+            root = root.leaf("sign", &sign);
             return Call { path, content_type: XML, key: None, body: root.print() };
         }
         document["sign"] = self.key.sign_json(&document).into();
@@ -237,8 +238,7 @@ fn document(xml: bool, value: &Value) -> Document {
 }
 
 fn application(facts: &[String]) -> Content {
-    let registry = String::new();
-    Content::Application { facts: digest(facts), married: false, registry }
+    Content::Application { facts: digest(facts), married: false }
 }
 
 /// The status check looks at what both declare: 20 to 23 of GB/T 2261.2 is married. Who has a
@@ -261,7 +261,6 @@ fn couple(body: &Element) -> Content {
     Content::Application {
         facts: digest(&facts),
         married: married && body.get("op_type") == "IA",
-        registry: body.get("dept_code").to_owned(),
     }
 }
 

@@ -134,7 +134,8 @@ impl People {
     /// be where the person lives.
     pub(super) fn citizen_number(&mut self, birth: Date, male: bool) -> String {
         loop {
-            let (county, _) = self.county(["23", "44", "other"][self.dice.below(3)]);
+            let province = *self.dice.pick(&["23", "44", "other"]);
+            let (county, _) = self.county(province);
             // Each simulator has sequence numbers of its own, so that two never meet.
             let sequence = self.place * 300 + self.dice.below(150) * 2 + usize::from(male);
             let digits = format!("{county}{}{sequence:03}", birth.strftime("%Y%m%d"));
@@ -150,9 +151,9 @@ impl People {
             return self.cycle.among("rare names", RARE_NAMES);
         }
         let mut name = (*self.dice.pick(SURNAMES)).to_owned();
-        name.push_str(self.dice.pick(GIVEN));
+        name.push_str(*self.dice.pick::<&str>(GIVEN));
         if self.dice.chance(0.5) {
-            name.push_str(self.dice.pick(GIVEN));
+            name.push_str(*self.dice.pick::<&str>(GIVEN));
         }
         name
     }

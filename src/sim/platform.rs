@@ -161,7 +161,7 @@ fn application(body: &Value, who: &str) -> Content {
     let mut facts: Vec<String> = places.iter().map(|place| text(body, place)).collect();
     facts.push(text(body, "yhzh.zh"));
     facts.extend(each(body, "clxx", "wjzy"));
-    Content::Application { facts: digest(&facts), married: false, registry: String::new() }
+    Content::Application { facts: digest(&facts), married: false }
 }
 
 const fn event_type(what: Happening) -> &'static str {

@@ -102,7 +102,7 @@ impl Voice for Province {
             event = event.leaf("Missing", &self.writing.code("material", kind));
         }
         let mut content = Element::new("Content").with(event);
-        for decision in &report.decision {
+        if let Some(decision) = &report.decision {
             content = content.with(self.decision(decision));
         }
         content = content.with(forms::papers(&self.writing, &report.papers));
@@ -177,7 +177,7 @@ fn application(document: &Element, who: &str) -> Content {
     let list = document.child("Content").and_then(|content| content.child("Attachments"));
     let papers = list.into_iter().flat_map(|list| list.all("Attachment"));
     facts.extend(papers.map(|paper| paper.get("Digest").to_owned()));
-    Content::Application { facts: digest(&facts), married: false, registry: String::new() }
+    Content::Application { facts: digest(&facts), married: false }
 }
 
 const fn event_type(what: Happening) -> &'static str {

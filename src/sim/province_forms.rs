@@ -26,13 +26,13 @@ pub(super) fn application(writing: &Writing, form: &Form) -> Element {
     content = match &form.body {
         Body::Marriage(couple) => marriage(writing, content, couple),
         Body::Subsidy(body) => {
-            for applicant in &form.applicant {
+            if let Some(applicant) = &form.applicant {
                 content = content.with(person(writing, "Applicant", applicant));
             }
             content.with(subsidy(writing, body))
         }
         Body::Child(body) => {
-            for applicant in &form.applicant {
+            if let Some(applicant) = &form.applicant {
                 content = content.with(person(writing, "Child", applicant));
             }
             content
@@ -42,11 +42,11 @@ pub(super) fn application(writing: &Writing, form: &Form) -> Element {
         }
     };
     for (name, who) in [("Guardian", &form.guardian), ("Agent", &form.agent)] {
-        for who in who {
+        if let Some(who) = who {
             content = content.with(representative(writing, name, who));
         }
     }
-    for account in &form.account {
+    if let Some(account) = &form.account {
         let card = Element::new("BankCard")
             .attr("no", &account.number)
             .leaf("Bank", &account.bank)

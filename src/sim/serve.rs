@@ -1,7 +1,7 @@
 //! The servers of a simulator: messages over mutual TLS, with faults on request; its control over
 //! plain HTTP on loopback.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, io::Read as _, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Json, Router, extract::State, http::StatusCode as Code, routing::get, routing::post};
@@ -12,10 +12,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use tokio::{
-    io::AsyncReadExt as _,
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -57,9 +54,10 @@ pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) -> anyhow::Res
     }
     if desk.settings.end_with_stdin {
         let stop = stop.clone();
-        desk.tasks.spawn(async move {
+        // A thread of its own: a blocked read must not hold up the end of the runtime.
+        std::thread::spawn(move || {
             let mut nothing = [0; 64];
-            while tokio::io::stdin().read(&mut nothing).await.is_ok_and(|read| read > 0) {}
+            while io::stdin().read(&mut nothing).is_ok_and(|read| read > 0) {}
             stop.cancel();
         });
     }

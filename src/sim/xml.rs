@@ -107,17 +107,17 @@ impl Element {
                 Event::Empty(tag) => Some(start(&tag)?),
                 Event::End(_) => open.pop(),
                 Event::Text(piece) => {
-                    push(&mut open, &piece.xml_content(XmlVersion::Explicit1_0)?);
+                    push(&mut open, &piece.xml_content(XmlVersion::Explicit1_0));
                     None
                 }
                 Event::CData(piece) => {
-                    push(&mut open, &piece.decode()?);
+                    push(&mut open, &piece.xml_content(XmlVersion::Explicit1_0));
                     None
                 }
                 Event::GeneralRef(name) => {
                     let text = match name.resolve_char_ref()? {
                         Some(character) => character.to_string(),
-                        None => entity(&name.decode()?)?.to_owned(),
+                        None => entity(name.xml_content(XmlVersion::Explicit1_0).as_ref())?.to_owned(),
                     };
                     push(&mut open, &text);
                     None
@@ -140,11 +140,11 @@ impl Element {
 }
 
 fn start(tag: &quick_xml::events::BytesStart<'_>) -> anyhow::Result<Element> {
-    let name = std::str::from_utf8(tag.name().as_ref())?.to_owned();
+    let name = tag.name().as_ref().to_owned();
     let mut element = Element { name, ..Element::default() };
     for attribute in tag.attributes() {
         let attribute = attribute?;
-        let key = std::str::from_utf8(attribute.key.as_ref())?.to_owned();
+        let key = attribute.key.as_ref().to_owned();
         let value = attribute.normalized_value(XmlVersion::Explicit1_0)?.into_owned();
         element.attributes.push((key, value));
     }
