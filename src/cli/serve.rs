@@ -33,12 +33,16 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = configuration(&arguments.config)?;
     let (translator, shapes) = tables(&config).map_err(|faults| faulty(&faults))?;
-    telemetry::start(&config.telemetry).map_err(anyhow::Error::msg)?;
     tls::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(config, translator, shapes));
+    let outcome = runtime.block_on(async {
+        // The span exporter's channel lives on the runtime.
+        telemetry::start(&config.telemetry).map_err(anyhow::Error::msg)?;
+        let outcome = serve(config, translator, shapes).await;
+        tokio::task::spawn_blocking(telemetry::stop).await?;
+        outcome
+    });
     runtime.shutdown_timeout(Duration::from_secs(5));
-    telemetry::stop();
     outcome
 }
 
@@ -102,7 +106,7 @@ async fn serve(config: Config, translator: Translator, shapes: Shapes) -> anyhow
     );
     let monitor = tokio::spawn(edge::monitor::serve(monitor, Arc::clone(&store), stop.clone()));
     let keeper = tokio::spawn(forget_old_keys(Arc::clone(&store), stop.clone()));
-    let edge = tokio::spawn(edge::serve(
+    let mut edge = tokio::spawn(edge::serve(
         listener,
         server,
         Arc::new(auth),
@@ -110,11 +114,17 @@ async fn serve(config: Config, translator: Translator, shapes: Shapes) -> anyhow
         config.limits.clone(),
         stop.clone(),
     ));
-    terminated().await?;
-    tracing::info!("stopping");
-    stop.cancel();
     // The edge drains its calls first, then deliveries in progress end, then the store closes.
-    edge.await??;
+    tokio::select! {
+        ended = &mut edge => ended??,
+        told = terminated() => {
+            told?;
+            tracing::info!("stopping");
+            stop.cancel();
+            edge.await??;
+        }
+    }
+    stop.cancel();
     dispatch.stop(Duration::from_millis(config.dispatch.attempt_ms)).await;
     keeper.await?;
     monitor.await??;

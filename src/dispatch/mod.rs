@@ -110,7 +110,12 @@ impl Lane {
         let mut changes = self.store.changes();
         loop {
             changes.borrow_and_update();
-            let wait = match self.lease().await {
+            let leased = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                leased = self.lease() => leased,
+            };
+            let wait = match leased {
                 Ok(leases) if leases.is_empty() => IDLE,
                 Ok(leases) => {
                     for (lease, permit) in leases {
@@ -137,7 +142,8 @@ impl Lane {
         }
     }
 
-    /// Leases as many as there is room for and the breaker admits.
+    /// Leases as many as there is room for and the breaker admits. When it is dropped half-way,
+    /// what the store leased expires and is offered again.
     async fn lease(&self) -> Result<Vec<(Lease, tokio::sync::OwnedSemaphorePermit)>, StoreError> {
         // Room first: a lease must not wait for room while it runs out.
         let Ok(first) = Arc::clone(&self.room).acquire_owned().await else {

@@ -15,6 +15,7 @@ use crate::{
         trace::TraceContext,
     },
     store::rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Reach, Refusal},
+    telemetry,
 };
 
 /// A change of an application, as the canonical API asks for it.
@@ -79,12 +80,11 @@ impl Intake {
             return Err(self.refuse(caller, operation, problem).await);
         }
         let (system, party) = (caller.system().to_owned(), caller.party().to_owned());
-        tracing::debug!(
-            application.id = %id,
-            trace.id = %header.trace.trace_id_hex(),
-            caller.trace.id = %trace.trace_id_hex(),
-            "change"
-        );
+        // The step belongs to the application's own trace; the caller's is named on it.
+        let mut span = telemetry::span("intake.apply", telemetry::Kind::Internal, &header.trace);
+        span.set("application.id", id.to_string());
+        span.set("event.type", incoming.event.r#type().as_str_name());
+        span.set("caller.trace_id", trace.trace_id_hex());
         let change = StoredChange {
             id,
             event: incoming.event,

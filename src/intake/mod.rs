@@ -33,6 +33,7 @@ use crate::{
         Store, StoreError,
         rows::{Accepted, Filter, Header, IdempotencyKey, NewApplication, Reach, Recalled},
     },
+    telemetry,
     translate::{SealKey, Translator},
 };
 
@@ -176,9 +177,16 @@ impl Intake {
         if !violations.is_empty() {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
-        let new = self.prepare(caller, application, content, key, trace);
+        let mut span = telemetry::span("intake.accept", telemetry::Kind::Internal, &trace);
+        let new = self.prepare(caller, application, content, key, span.context());
+        span.set("application.id", new.application.id.clone());
+        span.set("application.business", new.application.business().as_str_name());
         match self.store.accept(new).await.map_err(told)? {
-            Accepted::New(application) => Ok(Answer { application: *application, replayed: false }),
+            Accepted::New(application) => {
+                let business = application.business().as_str_name();
+                telemetry::count_taken(caller.party(), business);
+                Ok(Answer { application: *application, replayed: false })
+            }
             Accepted::Replayed(first) => Ok(Answer { application: *first, replayed: true }),
             Accepted::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
             Accepted::Duplicate { first } => Err(self.duplicate(caller, operation, first).await),

@@ -10,3 +10,8 @@
 )]
 
 mod architecture;
+mod harness;
+mod idempotency;
+mod papers;
+mod receiver;
+mod submit;
