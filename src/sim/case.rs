@@ -299,8 +299,17 @@ pub(super) struct Received {
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// A case to handle, or a couple to check.
-    Application { facts: String, married: bool },
+    Application {
+        facts: String,
+        married: bool,
+    },
     /// The result of a marriage registration.
-    Result { decision: String },
-    Event { what: Happening, granted: bool, decision: String },
+    Result {
+        decision: String,
+    },
+    Event {
+        what: Happening,
+        granted: bool,
+        decision: String,
+    },
 }

@@ -115,8 +115,8 @@ impl Desk {
                 self.tasks.spawn(async move { work::handle(&desk, received).await });
             }
             Content::Result { .. } => {}
-            Content::Event { what, .. } => self.case(&received.number).send_modify(|standing| {
-                match what {
+            Content::Event { what, .. } => {
+                self.case(&received.number).send_modify(|standing| match what {
                     Happening::Accepted | Happening::Other => {}
                     Happening::SupplementRequested => standing.asked = true,
                     Happening::SupplementSubmitted => standing.supplemented = true,
@@ -124,8 +124,8 @@ impl Desk {
                     Happening::Withdrawn => standing.withdrawn = true,
                     Happening::CheckPassed => standing.checked = Some(true),
                     Happening::CheckConflict => standing.checked = Some(false),
-                }
-            }),
+                })
+            }
         }
     }
 

@@ -69,9 +69,9 @@ impl FromStr for Spec {
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             match part {
                 "none" => spec.0.clear(),
-                "all" => spec.0.extend(KINDS.map(|(fault, _, probability, ms)| {
-                    (fault, Setting { probability, ms })
-                })),
+                "all" => spec.0.extend(
+                    KINDS.map(|(fault, _, probability, ms)| (fault, Setting { probability, ms })),
+                ),
                 _ => {
                     let (fault, setting) = one(part)?;
                     spec.0.insert(fault, setting);
@@ -164,8 +164,11 @@ impl Faults {
 
     pub(super) fn to_json(&self) -> serde_json::Value {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let made: serde_json::Map<String, serde_json::Value> =
-            inner.made.iter().map(|(fault, count)| (fault.name().into(), (*count).into())).collect();
+        let made: serde_json::Map<String, serde_json::Value> = inner
+            .made
+            .iter()
+            .map(|(fault, count)| (fault.name().into(), (*count).into()))
+            .collect();
         serde_json::json!({ "settings": inner.spec.to_string(), "injected": made })
     }
 }

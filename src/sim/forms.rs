@@ -102,7 +102,8 @@ impl Forms {
         let level = people.cycle.next("disability_level");
         let needy = matches!(kind.as_str(), "1" | "3");
         let hardship = if needy { people.cycle.next("hardship_kind") } else { String::new() };
-        let certificate = if needy { format!("DB{}", people.dice.digits(12)) } else { String::new() };
+        let certificate =
+            if needy { format!("DB{}", people.dice.digits(12)) } else { String::new() };
         let moved = people.cycle.once_in("moved here", 6);
         let today = people.today();
         // Those under age or severely disabled in mind act through a guardian.
@@ -158,7 +159,11 @@ impl Forms {
             father,
             mother,
             consent: format!("TY{}", people.dice.digits(14)),
-            remark: if people.dice.chance(0.5) { "随祖父母生活".into() } else { String::new() },
+            remark: if people.dice.chance(0.5) {
+                "随祖父母生活".into()
+            } else {
+                String::new()
+            },
         }));
         (body, guardian, Some(child))
     }
@@ -258,27 +263,32 @@ mod tests {
     use std::collections::{HashMap, HashSet};
 
     use super::*;
-    use crate::{
-        model::codes::Codes,
-        sim::people::tests::people,
-    };
+    use crate::{model::codes::Codes, sim::people::tests::people};
 
     /// What the demo sends with 300 applications.
     fn demo_set() -> Vec<Form> {
         let plans: [(Role, usize, &[(Business, &str, usize)]); 3] = [
-            (Role::Platform, 0, &[
-                (Business::Marriage, "other", 75),
-                (Business::Subsidy, "44", 19),
-                (Business::Subsidy, "other", 19),
-                (Business::Child, "44", 19),
-                (Business::Child, "other", 18),
-            ]),
+            (
+                Role::Platform,
+                0,
+                &[
+                    (Business::Marriage, "other", 75),
+                    (Business::Subsidy, "44", 19),
+                    (Business::Subsidy, "other", 19),
+                    (Business::Child, "44", 19),
+                    (Business::Child, "other", 18),
+                ],
+            ),
             (Role::National, 1, &[(Business::Subsidy, "23", 19), (Business::Child, "23", 18)]),
-            (Role::Province, 2, &[
-                (Business::Marriage, "other", 75),
-                (Business::Subsidy, "23", 19),
-                (Business::Child, "23", 19),
-            ]),
+            (
+                Role::Province,
+                2,
+                &[
+                    (Business::Marriage, "other", 75),
+                    (Business::Subsidy, "23", 19),
+                    (Business::Child, "23", 19),
+                ],
+            ),
         ];
         let mut all = Vec::new();
         for (role, place, plans) in plans {
@@ -385,7 +395,8 @@ mod tests {
         for rare in ['·', '㛃', '𠅤'] {
             assert!(names.iter().any(|name| name.contains(rare)), "{rare}");
         }
-        let longest = forms.iter().flat_map(people_in).map(|p| p.registered.address.chars().count());
+        let longest =
+            forms.iter().flat_map(people_in).map(|p| p.registered.address.chars().count());
         assert_eq!(longest.max(), Some(200));
     }
 }

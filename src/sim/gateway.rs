@@ -50,8 +50,9 @@ pub(super) struct Gateway {
 
 impl Gateway {
     pub(super) fn new(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Self> {
-        let config = tls::client(&settings.tls)
-            .map_err(|faults| anyhow::anyhow!("{}", faults.first().map_or(String::new(), ToString::to_string)))?;
+        let config = tls::client(&settings.tls).map_err(|faults| {
+            anyhow::anyhow!("{}", faults.first().map_or(String::new(), ToString::to_string))
+        })?;
         let client = Client::builder()
             .tls_backend_preconfigured(config)
             .https_only(true)

@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     model::codes::Codes,
     sim::{
-        case::{
-            Body, Business, Content, Decision, Form, Happening, Received, Report, digest,
-        },
+        case::{Body, Business, Content, Decision, Form, Happening, Received, Report, digest},
         cycle::Writing,
         json::{Object, each, text},
         national_forms as forms,
@@ -137,11 +135,8 @@ impl Voice for National {
         let head = head(code, "EVENT", message, areas)
             .text("case_no", &report.number)
             .text("app_id", &report.application);
-        let missing: Vec<Value> = report
-            .missing
-            .iter()
-            .map(|kind| self.writing.code("material", kind).into())
-            .collect();
+        let missing: Vec<Value> =
+            report.missing.iter().map(|kind| self.writing.code("material", kind).into()).collect();
         let body = Object::new()
             .text("app_id", &report.application)
             .text("accept_no", &report.number)
@@ -249,19 +244,12 @@ fn couple(body: &Element) -> Content {
     for who in ["man", "woman"] {
         let get = |name: &str| body.get(&format!("{name}_{who}")).to_owned();
         let id = Some(get("cert_num")).filter(|id| !id.is_empty());
-        facts.extend([
-            get("name"),
-            id.unwrap_or_else(|| get("other_cert_num")),
-            get("reg_detail"),
-        ]);
+        facts.extend([get("name"), id.unwrap_or_else(|| get("other_cert_num")), get("reg_detail")]);
         married |= get("marry_status").starts_with('2');
     }
     let papers = body.child("materials").into_iter().flat_map(|list| list.all("material"));
     facts.extend(papers.map(|paper| paper.get("sha256").to_owned()));
-    Content::Application {
-        facts: digest(&facts),
-        married: married && body.get("op_type") == "IA",
-    }
+    Content::Application { facts: digest(&facts), married: married && body.get("op_type") == "IA" }
 }
 
 const fn event_type(what: Happening) -> &'static str {

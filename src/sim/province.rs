@@ -172,7 +172,8 @@ impl Voice for Province {
 fn application(document: &Element, who: &str) -> Content {
     let places = ["FullName", "IdNo", "Household.Detail"];
     let get = |path: &str| document.get(&format!("Content.{path}")).to_owned();
-    let mut facts: Vec<String> = places.iter().map(|place| get(&format!("{who}.{place}"))).collect();
+    let mut facts: Vec<String> =
+        places.iter().map(|place| get(&format!("{who}.{place}"))).collect();
     facts.push(get("BankCard.@no"));
     let list = document.child("Content").and_then(|content| content.child("Attachments"));
     let papers = list.into_iter().flat_map(|list| list.all("Attachment"));

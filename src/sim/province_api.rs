@@ -28,11 +28,15 @@ pub(super) fn report(report: &Report, key: &str) -> Call {
                 .value("missingMaterials", report.missing.clone())
                 .text("reason", &report.reason),
         ),
-        Happening::SupplementSubmitted => {
-            ("supplement", Object::new().value("materials", materials()).text("note", &report.reason))
-        }
+        Happening::SupplementSubmitted => (
+            "supplement",
+            Object::new().value("materials", materials()).text("note", &report.reason),
+        ),
         Happening::Withdrawn => ("withdraw", Object::new().text("reason", &report.reason)),
-        Happening::Decided | Happening::CheckPassed | Happening::CheckConflict | Happening::Other => {
+        Happening::Decided
+        | Happening::CheckPassed
+        | Happening::CheckConflict
+        | Happening::Other => {
             ("decide", Object::new().value("decision", report.decision.as_ref().map(decision)))
         }
     };
@@ -80,9 +84,9 @@ fn application(form: &Form) -> Object {
         Body::Marriage(couple) => object
             .text("business", "MARRIAGE_REGISTRATION")
             .value("marriageRegistration", marriage(couple)),
-        Body::Subsidy(body) => object
-            .text("business", "DISABILITY_SUBSIDY")
-            .value("disabilitySubsidy", subsidy(body)),
+        Body::Subsidy(body) => {
+            object.text("business", "DISABILITY_SUBSIDY").value("disabilitySubsidy", subsidy(body))
+        }
         Body::Child(body) => {
             object.text("business", "CHILD_RECOGNITION").value("childRecognition", child(body))
         }

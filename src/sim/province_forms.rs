@@ -132,8 +132,8 @@ fn subsidy(writing: &Writing, subsidy: &Subsidy) -> Element {
 }
 
 fn recognition(writing: &Writing, child: &Child) -> Element {
-    let mut disability = Element::new("Disability")
-        .leaf("Level", &writing.code("disability_level", &child.level));
+    let mut disability =
+        Element::new("Disability").leaf("Level", &writing.code("disability_level", &child.level));
     for category in &child.categories {
         disability = disability.leaf("Category", &writing.code("disability_category", category));
     }
@@ -165,9 +165,8 @@ fn parent(writing: &Writing, name: &str, parent: &Parent) -> Element {
 }
 
 fn marriage(writing: &Writing, content: Element, couple: &Couple) -> Element {
-    let registry = Element::new("Registry")
-        .attr("code", &couple.registry)
-        .leaf("Name", &couple.registry_name);
+    let registry =
+        Element::new("Registry").attr("code", &couple.registry).leaf("Name", &couple.registry_name);
     let reissue = Element::new("Reissue")
         .attr("reason", &writing.code("reissue_reason", &couple.reissue))
         .leaf("OldCertNo", &couple.old_certificate);
@@ -180,10 +179,11 @@ fn marriage(writing: &Writing, content: Element, couple: &Couple) -> Element {
         .leaf("DeclarationDigest", &couple.declaration)
         .leaf("PhotoDigest", &couple.photo)
         .with(reissue);
-    content
-        .with(registration)
-        .with(spouse(writing, "Groom", &couple.man))
-        .with(spouse(writing, "Bride", &couple.woman))
+    content.with(registration).with(spouse(writing, "Groom", &couple.man)).with(spouse(
+        writing,
+        "Bride",
+        &couple.woman,
+    ))
 }
 
 fn spouse(writing: &Writing, name: &str, spouse: &Spouse) -> Element {

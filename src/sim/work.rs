@@ -257,7 +257,11 @@ fn decide(desk: &Desk, case: &Case) -> Decision {
         day: today,
         office: "县（市、区）民政局".into(),
         document: format!("民决〔{}〕{}", today.year(), &case.application[24..]),
-        reason: if granted { String::new() } else { "经审核不符合规定条件，可申请复核".into() },
+        reason: if granted {
+            String::new()
+        } else {
+            "经审核不符合规定条件，可申请复核".into()
+        },
         reason_code: reason.unwrap_or_default(),
         amount_fen: match (granted, subsidy) {
             (false, _) => 0,

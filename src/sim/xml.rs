@@ -117,7 +117,9 @@ impl Element {
                 Event::GeneralRef(name) => {
                     let text = match name.resolve_char_ref()? {
                         Some(character) => character.to_string(),
-                        None => entity(name.xml_content(XmlVersion::Explicit1_0).as_ref())?.to_owned(),
+                        None => {
+                            entity(name.xml_content(XmlVersion::Explicit1_0).as_ref())?.to_owned()
+                        }
                     };
                     push(&mut open, &text);
                     None
