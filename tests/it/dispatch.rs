@@ -110,12 +110,18 @@ fn parked(house: &House) -> Vec<Value> {
 
 #[tokio::test]
 async fn what_cannot_be_delivered_is_parked_visibly_and_replayed_on_command() {
-    let (house, hub) = with_hub(Plan::new().hasty().set("dispatch", "attempts", 3)).await;
+    let away = Receiver::bind().await;
+    let plan = Plan::new().hasty().set("dispatch", "attempts", 3).endpoint("44", &away.url);
+    let (house, hub) = with_hub(plan).await;
+    let away = away.open(Dialect::P44, &house.certificates("44"));
     let caller = house.caller("44");
     hub.always(Some(Act::Status(500, None)));
     let id = one(&house, 1).await;
     let stuck = caller.state(&id, &["UNDELIVERABLE"]).await;
     assert_eq!(stuck["version"], "2");
+    // The submitting side is told.
+    away.stores(1).await;
+    assert!(away.messages()[0].body.contains("无法送达"), "{}", away.messages()[0].body);
     let list = parked(&house);
     assert_eq!(list.len(), 1, "{list:?}");
     let row = &list[0];

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A citizen number whose check character is wrong.
-const WRONG_ID: &str = "230103197806121231";
+const WRONG_ID: &str = "230103197806121232";
 
 /// Five mistakes that a window makes: a number missing, a division that is none, a citizen
 /// number and a telephone mistyped, a file's digest cut short.
