@@ -10,8 +10,13 @@
 )]
 
 mod architecture;
+mod config_faults;
+mod dispatch;
 mod harness;
 mod idempotency;
+mod mistakes;
 mod papers;
 mod receiver;
+mod restart;
 mod submit;
+mod watch;
