@@ -265,9 +265,11 @@ mod tests {
     use super::*;
     use crate::{model::codes::Codes, sim::people::tests::people};
 
+    type Plans<'a> = (Role, usize, &'a [(Business, &'a str, usize)]);
+
     /// What the demo sends with 300 applications.
     fn demo_set() -> Vec<Form> {
-        let plans: [(Role, usize, &[(Business, &str, usize)]); 3] = [
+        let plans: [Plans<'_>; 3] = [
             (
                 Role::Platform,
                 0,

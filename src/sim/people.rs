@@ -151,9 +151,9 @@ impl People {
             return self.cycle.among("rare names", RARE_NAMES);
         }
         let mut name = (*self.dice.pick(SURNAMES)).to_owned();
-        name.push_str(*self.dice.pick::<&str>(GIVEN));
+        name.push_str(self.dice.pick::<&str>(GIVEN));
         if self.dice.chance(0.5) {
-            name.push_str(*self.dice.pick::<&str>(GIVEN));
+            name.push_str(self.dice.pick::<&str>(GIVEN));
         }
         name
     }

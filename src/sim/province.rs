@@ -48,7 +48,7 @@ impl Province {
 
 /// Whether a case goes over the canonical API rather than as XML.
 fn canonical(number: &str) -> bool {
-    number.bytes().filter(u8::is_ascii_digit).next_back().is_some_and(|digit| digit % 2 == 0)
+    number.bytes().rfind(u8::is_ascii_digit).is_some_and(|digit| digit % 2 == 0)
 }
 
 const fn service(business: Business) -> &'static str {

@@ -265,3 +265,92 @@ impl Cell {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn submitted(number: &str) -> Value {
+        json!({
+            "number": number, "business": "disability_subsidy", "applicationId": "id",
+            "facts": "f", "accepted": "now", "latencyMicros": 2000, "refused": null,
+            "withdrawal": "", "decided": null, "decisionFacts": "d",
+            "effects": {"ACCEPTED": 1, "DECISION": 1},
+        })
+    }
+
+    fn handled(number: &str) -> Value {
+        json!({
+            "number": number, "business": "disability_subsidy", "applicationId": "id",
+            "facts": "f", "decided": "GRANTED", "decisionFacts": "d",
+            "effects": {"APPLICATION": 1},
+        })
+    }
+
+    fn count(submitted: Value, handled: Value, parked: &[&str]) -> Outcome {
+        let book = |party: &str, submitted: Value, handled: Value| {
+            json!({
+                "party": party, "submitted": submitted, "handled": handled,
+                "problems": [], "faults": {"injected": {"delay": 2}},
+            })
+        };
+        let books = [book("23", json!([submitted]), json!([])), book("44", json!([]), handled)];
+        let parked = parked.iter().map(|id| (*id).to_owned()).collect();
+        Outcome::count(&books, &parked, 1)
+    }
+
+    #[test]
+    fn a_case_that_went_all_the_way_counts_everywhere() {
+        let outcome = count(submitted("A"), json!([handled("A")]), &[]);
+        assert!(outcome.verdict().is_ok());
+        let json = outcome.to_json();
+        assert_eq!(json["businesses"]["disability_subsidy"]["outbound"]["notified"], 1);
+        assert_eq!(json["submitLatencyMs"]["p99"], 2.0);
+        assert_eq!(json["faults"]["delay"], 4);
+    }
+
+    #[test]
+    fn what_was_accepted_and_never_arrived_is_lost_unless_parked() {
+        let mut case = submitted("A");
+        case["effects"] = json!({});
+        let lost = count(case.clone(), json!([]), &[]);
+        assert_eq!((lost.total.lost, lost.total.delivered), (1, 0));
+        assert!(lost.verdict().is_err());
+        let parked = count(case, json!([]), &["id"]);
+        assert_eq!((parked.total.lost, parked.total.parked), (0, 1));
+        assert!(parked.verdict().is_err());
+    }
+
+    #[test]
+    fn an_effect_twice_or_at_two_receivers_is_doubled() {
+        let mut twice = handled("A");
+        twice["effects"]["APPLICATION"] = 2.into();
+        assert_eq!(count(submitted("A"), json!([twice]), &[]).total.duplicated, 1);
+        let both = json!([handled("A"), handled("A")]);
+        assert_eq!(count(submitted("A"), both, &[]).total.duplicated, 1);
+        let mut told = submitted("A");
+        told["effects"]["DECISION"] = 2.into();
+        assert_eq!(count(told, json!([handled("A")]), &[]).total.duplicated, 1);
+    }
+
+    #[test]
+    fn other_content_than_was_sent_is_altered() {
+        let mut other = handled("A");
+        other["facts"] = "g".into();
+        assert_eq!(count(submitted("A"), json!([other]), &[]).total.altered, 1);
+    }
+
+    #[test]
+    fn a_withdrawn_case_is_over_when_the_receiver_knows() {
+        let mut case = submitted("A");
+        case["withdrawal"] = "accepted".into();
+        case["effects"] = json!({});
+        let mut receiver = handled("A");
+        receiver["decided"] = Value::Null;
+        let open = count(case.clone(), json!([receiver.clone()]), &[]);
+        assert_eq!(open.total.lost, 1);
+        receiver["effects"]["WITHDRAWN"] = 1.into();
+        let over = count(case, json!([receiver]), &[]);
+        assert_eq!((over.total.lost, over.total.withdrawn, over.total.notified), (0, 1, 1));
+    }
+}
