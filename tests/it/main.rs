@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod formats;
 mod harness;
 mod idempotency;
 mod papers;
