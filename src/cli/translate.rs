@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    cli::{configuration, faulty, serve},
+    cli::{faulty, serve},
     model::{pb::Business, problem::Violation},
     translate::{Format, Kind, Translator, held_paths, lineage, read_document, write_document},
 };
@@ -37,8 +37,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = configuration(&arguments.config)?;
-    let (translator, _) = serve::tables(&config).map_err(|faults| faulty(&faults))?;
+    let (_, translator, _) = serve::checked(&arguments.config).map_err(|f| faulty(&f))?;
     let business = Business::from_code(&arguments.business)
         .with_context(|| format!("`{}` is no business", arguments.business))?;
     let kind = Kind::from_word(&arguments.kind)

@@ -10,9 +10,14 @@
 )]
 
 mod architecture;
+mod config_faults;
+mod dispatch;
 mod formats;
 mod harness;
 mod idempotency;
+mod mistakes;
 mod papers;
 mod receiver;
+mod restart;
 mod submit;
+mod watch;
