@@ -12,6 +12,7 @@
 mod architecture;
 mod config_faults;
 mod dispatch;
+mod formats;
 mod harness;
 mod idempotency;
 mod mistakes;
