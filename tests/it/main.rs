@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod cli;
 mod config_faults;
 mod dispatch;
 mod harness;
@@ -19,4 +20,5 @@ mod papers;
 mod receiver;
 mod restart;
 mod submit;
+mod traces;
 mod watch;
