@@ -11,6 +11,7 @@
 
 mod architecture;
 mod cli;
+mod clients;
 mod config_faults;
 mod dispatch;
 mod harness;
