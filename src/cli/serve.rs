@@ -54,7 +54,7 @@ pub(super) fn checked(path: &Path) -> Result<(Config, Translator, Shapes), Vec<F
     let config = Config::load(path);
     // The tables are looked at even when another file is at fault: all faults are told at once.
     let folder = path.parent().filter(|parent| *parent != Path::new(""));
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder.unwrap_or_else(|| Path::new("."));
     let translator = Translator::load(folder, &party_folders(folder));
     match (config, translator, shapes(folder)) {
         (Ok(config), Ok(translator), Ok(shapes)) => Ok((config, translator, shapes)),
@@ -157,7 +157,7 @@ async fn forget_old_keys(store: Arc<dyn Store>, stop: CancellationToken) {
     }
 }
 
-async fn terminated() -> std::io::Result<()> {
+pub(super) async fn terminated() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

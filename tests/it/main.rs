@@ -14,6 +14,7 @@ mod cli;
 mod clients;
 mod config_faults;
 mod dispatch;
+mod formats;
 mod harness;
 mod idempotency;
 mod mistakes;
