@@ -42,22 +42,50 @@ fn number(value: &Value, name: &str) -> i64 {
     value[name].as_i64().unwrap_or_else(|| panic!("no number `{name}` in {value}"))
 }
 
-fn whole(report: &Value, applications: i64) {
-    for name in ["lost", "duplicated", "parked"] {
-        assert_eq!(number(report, name), 0, "{name}: {report:#}");
+/// Nothing lost, doubled, parked or altered; everybody who asked was answered.
+fn sound(counts: &Value, report: &Value) {
+    for name in ["lost", "duplicated", "parked", "altered"] {
+        assert_eq!(number(counts, name), 0, "{name}: {report:#}");
     }
-    let submitted = number(report, "submitted");
-    assert!(submitted >= applications, "{report:#}");
+    let submitted = number(counts, "submitted");
+    assert!(submitted > 0, "{report:#}");
     for name in ["accepted", "delivered"] {
-        assert_eq!(number(report, name), submitted, "{name}: {report:#}");
+        assert_eq!(number(counts, name), submitted, "{name}: {report:#}");
     }
-    assert!(number(report, "decided") > 0 && number(report, "notified") > 0, "{report:#}");
+    // Who withdrew is not decided.
+    let ended = number(counts, "decided") + number(counts, "withdrawn");
+    assert_eq!(ended, submitted, "{report:#}");
+    assert_eq!(number(counts, "notified"), number(counts, "decided"), "{report:#}");
+}
+
+fn whole(report: &Value, applications: i64) {
+    sound(report, report);
+    assert_eq!(number(report, "submitted"), applications, "{report:#}");
+    let mut sum = 0;
+    for business in ["marriage_registration", "disability_subsidy", "child_recognition"] {
+        for direction in ["inbound", "outbound"] {
+            let counts = &report["businesses"][business][direction];
+            sound(counts, report);
+            sum += number(counts, "submitted");
+        }
+    }
+    assert_eq!(sum, applications, "{report:#}");
     let latency = &report["submitLatencyMs"];
     let (p50, p99) = (latency["p50"].as_f64().unwrap(), latency["p99"].as_f64().unwrap());
     assert!(p50 > 0.0 && p50 <= p99, "{report:#}");
-    let text = report.to_string();
-    for business in ["marriage_registration", "disability_subsidy", "child_recognition"] {
-        assert!(text.contains(business), "{business} is missing: {report:#}");
+    for name in ["disordered", "missing"] {
+        assert_eq!(number(&report["watch"], name), 0, "{report:#}");
+    }
+    assert_eq!(number(report, "problems"), 0, "{report:#}");
+}
+
+/// Every kind of fault was made.
+fn faulty(report: &Value) {
+    let faults = report["faults"].as_object().unwrap();
+    let kinds =
+        ["delay", "drop_answer", "error_before", "error_after", "garbage", "duplicate", "reorder"];
+    for kind in kinds {
+        assert!(faults.get(kind).and_then(Value::as_i64) > Some(0), "no {kind}: {report:#}");
     }
 }
 
@@ -71,10 +99,20 @@ async fn a_demo_loses_and_doubles_nothing() {
 async fn a_demo_with_every_fault_on_loses_and_doubles_nothing() {
     let report = demo(&["--applications", "60", "--faults"]).await;
     whole(&report, 60);
+    faulty(&report);
 }
 
 #[tokio::test]
 async fn a_demo_whose_gateway_is_killed_loses_and_doubles_nothing() {
     let report = demo(&["--applications", "60", "--kill-gateway", "2"]).await;
     whole(&report, 60);
+    assert_eq!(number(&report, "gatewayRestarts"), 2);
+}
+
+#[tokio::test]
+async fn a_demo_with_faults_and_kills_at_once_loses_and_doubles_nothing() {
+    let report = demo(&["--applications", "90", "--faults", "--kill-gateway", "3"]).await;
+    whole(&report, 90);
+    faulty(&report);
+    assert_eq!(number(&report, "gatewayRestarts"), 3);
 }

@@ -13,6 +13,7 @@ mod architecture;
 mod cli;
 mod clients;
 mod config_faults;
+mod demo;
 mod dispatch;
 mod formats;
 mod harness;
