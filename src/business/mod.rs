@@ -1,6 +1,6 @@
 //! Is this application right? One file per business (事项): its rules with their sources, its
 //! state machine, the benefits it asks for. Adding a business is a file here, its line in
-//! [`rules`], and its mapping tables. Depends on model.
+//! `rules`, and its mapping tables. Depends on model.
 
 mod child;
 mod disability;

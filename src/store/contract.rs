@@ -258,6 +258,19 @@ async fn an_expired_lease_is_offered_again_as_unknown_and_the_old_one_settles_no
 }
 
 #[tokio::test]
+async fn a_lease_whose_holder_died_is_offered_again_as_unknown() {
+    let place = Place::new();
+    let store = place.open();
+    accepted(&*store, 1).await;
+    let held = lease_one(&*store, "national").await.unwrap();
+    drop(store);
+    let store = place.open();
+    let again = lease_one(&*store, "national").await.unwrap();
+    assert!(again.unknown());
+    assert_eq!(again.message_number(), held.message_number());
+}
+
+#[tokio::test]
 async fn a_parked_delivery_is_seen_fails_the_application_and_can_be_replayed() {
     let place = Place::new();
     let store = place.open();
@@ -313,6 +326,22 @@ async fn a_reader_that_resumes_misses_no_event_and_sees_only_its_own() {
     assert_eq!(seen, all);
     assert_eq!(*store.changes().borrow(), 20);
     assert!(store.events_after("44", 0, 100).await.unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn leasing_wakes_nobody_and_settling_does() {
+    let place = Place::new();
+    let store = place.open();
+    accepted(&*store, 1).await;
+    let mut changes = store.changes();
+    changes.borrow_and_update();
+    let lease = lease_one(&*store, "national").await.unwrap();
+    assert!(lease_one(&*store, "national").await.is_none());
+    assert!(!changes.has_changed().unwrap());
+    let due = clock::now_micros();
+    let again = Settlement::Again { due, unknown: false, counted: true, note: String::new() };
+    store.settle(lease, again).await.unwrap();
+    assert!(changes.has_changed().unwrap());
 }
 
 #[tokio::test]

@@ -10,7 +10,10 @@
 )]
 
 mod architecture;
+mod cli;
+mod clients;
 mod config_faults;
+mod demo;
 mod dispatch;
 mod formats;
 mod harness;
@@ -20,4 +23,5 @@ mod papers;
 mod receiver;
 mod restart;
 mod submit;
+mod traces;
 mod watch;

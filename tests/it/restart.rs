@@ -5,11 +5,12 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::{
     harness::{Caller, House, Plan, SOON, until},
@@ -17,12 +18,21 @@ use crate::{
     receiver::{Dialect, Receiver},
 };
 
+struct Room(Semaphore);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Semaphore::new(0))
+    }
+}
+
 /// What callers know while gateways come and go.
 #[derive(Default)]
 struct Ledger {
     caller: Mutex<Option<Caller>>,
     next: AtomicU32,
-    ended: AtomicBool,
+    /// How many more may be sent: enough for each kill to fall into work, not thousands.
+    room: Room,
     /// Person and id of what was answered 2xx.
     taken: Mutex<BTreeMap<u32, String>>,
     /// Persons whose call broke: it may or may not have been taken.
@@ -40,7 +50,8 @@ fn key(n: u32) -> String {
 }
 
 async fn submit_until_the_end(ledger: Arc<Ledger>) {
-    while !ledger.ended.load(Ordering::Relaxed) {
+    while let Ok(permit) = ledger.room.0.acquire().await {
+        permit.forget();
         let caller = ledger.caller.lock().unwrap().clone().unwrap();
         let n = ledger.next.fetch_add(1, Ordering::Relaxed);
         let sent =
@@ -70,6 +81,7 @@ async fn what_was_answered_survives_every_kill_and_is_delivered_once() {
         (0..4).map(|_| tokio::spawn(submit_until_the_end(Arc::clone(&ledger)))).collect();
     for _ in 0..KILLS {
         // The kill falls into work in progress of both ways, in and out.
+        ledger.room.0.add_permits(60);
         let (taken, stored) = (ledger.taken() + 25, hub.stored().len() + 10);
         until("work before the kill", SOON, || async {
             (ledger.taken() >= taken && hub.stored().len() >= stored).then_some(())
@@ -79,7 +91,7 @@ async fn what_was_answered_survives_every_kill_and_is_delivered_once() {
         house.run().await;
         *ledger.caller.lock().unwrap() = Some(house.caller("44"));
     }
-    ledger.ended.store(true, Ordering::Relaxed);
+    ledger.room.0.close();
     for caller in callers {
         caller.await.unwrap();
     }

@@ -48,7 +48,7 @@ async fn a_grpc_watch_resumes_over_kills_without_loss_or_repetition() {
     let mut seen: Vec<pb::ApplicationEvent> = Vec::new();
     let mut ids = Vec::new();
     for round in 0..3 {
-        let after = seen.last().map_or("0".to_owned(), |event| event.id.clone());
+        let after = seen.last().map_or_else(|| "0".to_owned(), |event| event.id.clone());
         let mut stream = watch(&house, "44", &after).await;
         for n in 0..20 {
             let n = round * 20 + n;
@@ -67,7 +67,7 @@ async fn a_grpc_watch_resumes_over_kills_without_loss_or_repetition() {
         }
         house.run().await;
     }
-    let after = seen.last().map_or("0".to_owned(), |event| event.id.clone());
+    let after = seen.last().map_or_else(|| "0".to_owned(), |event| event.id.clone());
     let mut stream = watch(&house, "44", &after).await;
     while seen.len() < ids.len() {
         seen.extend(next(&mut stream).await);
