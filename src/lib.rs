@@ -5,17 +5,17 @@
 //! `tests/it/architecture.rs` holds that. The way of an application through the house:
 //! edge → intake → store → dispatch → partner, and the same way back.
 
-pub mod audit;
-pub mod auth;
-pub mod business;
-pub mod cli;
-pub mod config;
-pub mod dispatch;
-pub mod edge;
-pub mod intake;
 pub mod model;
-pub mod sim;
-pub mod store;
+pub mod config;
 pub mod telemetry;
 pub mod tls;
+pub mod auth;
+pub mod audit;
 pub mod translate;
+pub mod business;
+pub mod store;
+pub mod intake;
+pub mod dispatch;
+pub mod edge;
+pub mod sim;
+pub mod cli;

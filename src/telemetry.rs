@@ -81,6 +81,18 @@ pub fn stop() {
     }
 }
 
+/// Starts a trace: a span below the caller's when it sent one, else a root.
+pub fn call(name: &'static str, caller: Option<TraceContext>) -> Span {
+    match (caller, TRACER.get()) {
+        (Some(parent), _) => span(name, Kind::Server, &parent),
+        (None, None) => Span { inner: None, context: TraceContext::new() },
+        (None, Some((_, tracer))) => {
+            let root = tracer.span_builder(name).with_kind(SpanKind::Server);
+            started(root.start_with_context(tracer, &Context::new()))
+        }
+    }
+}
+
 /// Starts a span below `parent`.
 pub fn span(name: &'static str, kind: Kind, parent: &TraceContext) -> Span {
     let Some((_, tracer)) = TRACER.get() else {
@@ -101,6 +113,10 @@ pub fn span(name: &'static str, kind: Kind, parent: &TraceContext) -> Span {
     };
     let below = Context::new().with_remote_span_context(remote);
     let inner = tracer.span_builder(name).with_kind(kind).start_with_context(tracer, &below);
+    started(inner)
+}
+
+fn started(inner: opentelemetry_sdk::trace::Span) -> Span {
     let ours = inner.span_context();
     let context = TraceContext {
         trace_id: ours.trace_id().to_bytes(),

@@ -74,6 +74,7 @@ fn benefits(application: &pb::Application) -> Vec<Benefit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::business::tests::refused;
 
     fn application(birth: &str) -> pb::Application {
         let parent =
@@ -92,17 +93,11 @@ mod tests {
         }
     }
 
-    fn refused(application: &pb::Application) -> Vec<String> {
-        let mut out = Violations::default();
-        check(application, &mut out);
-        out.0.into_iter().map(|violation| violation.field).collect()
-    }
-
     #[test]
     fn a_child_is_under_eighteen_on_the_day_of_application() {
         // 1795392000 is 2026-11-23 08:00 in China.
-        assert!(refused(&application("2008-11-24")).is_empty());
-        assert_eq!(refused(&application("2008-11-23")), ["applicant.birthDate"]);
+        assert!(refused(check, &application("2008-11-24")).is_empty());
+        assert_eq!(refused(check, &application("2008-11-23")), ["applicant.birthDate"]);
     }
 
     #[test]
@@ -111,6 +106,6 @@ mod tests {
         if let Some(Details::ChildRecognition(body)) = &mut application.details {
             body.father.as_mut().unwrap().proof.clear();
         }
-        assert_eq!(refused(&application), ["childRecognition.father.proof"]);
+        assert_eq!(refused(check, &application), ["childRecognition.father.proof"]);
     }
 }

@@ -81,6 +81,7 @@ fn benefits(application: &pb::Application) -> Vec<Benefit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::business::tests::refused;
 
     fn application(certificate: &str, kind: &str) -> pb::Application {
         pb::Application {
@@ -102,16 +103,10 @@ mod tests {
         }
     }
 
-    fn refused(application: &pb::Application) -> Vec<String> {
-        let mut out = Violations::default();
-        check(application, &mut out);
-        out.0.into_iter().map(|violation| violation.field).collect()
-    }
-
     #[test]
     fn the_certificate_belongs_to_the_applicant_and_says_category_and_level() {
-        assert!(refused(&application("11010519491231002X41", "1")).is_empty());
-        let fields = refused(&application("44052418800101001432", "1"));
+        assert!(refused(check, &application("11010519491231002X41", "1")).is_empty());
+        let fields = refused(check, &application("44052418800101001432", "1"));
         assert_eq!(fields.len(), 3, "{fields:?}");
     }
 

@@ -1,6 +1,6 @@
 //! Is this application right? One file per business (事项): its rules with their sources, its
 //! state machine, the benefits it asks for. Adding a business is a file here, its line in
-//! [`rules`], and its mapping tables. Depends on model.
+//! `rules`, and its mapping tables. Depends on model.
 
 mod child;
 mod disability;
@@ -163,4 +163,32 @@ fn body_field(business: Business) -> String {
         name.push_str(tail);
     }
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields that a business's own check refuses.
+    pub(super) fn refused(
+        check: fn(&pb::Application, &mut Violations),
+        application: &pb::Application,
+    ) -> Vec<String> {
+        let mut out = Violations::default();
+        check(application, &mut out);
+        out.0.into_iter().map(|violation| violation.field).collect()
+    }
+
+    #[test]
+    fn a_body_has_the_json_name_of_its_field() {
+        assert_eq!(body_field(Business::MarriageRegistration), "marriageRegistration");
+    }
+
+    #[test]
+    fn the_body_must_be_that_of_the_business() {
+        let mut application = pb::Application::default();
+        application.set_business(Business::ChildRecognition);
+        application.details = Some(Details::DisabilitySubsidy(pb::DisabilitySubsidy::default()));
+        assert!(check(&application).iter().any(|violation| violation.field == "business"));
+    }
 }

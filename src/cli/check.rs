@@ -6,7 +6,6 @@ use serde_json::json;
 
 use crate::{
     cli::{faulty, serve},
-    config::Config,
     model::fault::Fault,
     translate::Coverage,
 };
@@ -23,8 +22,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let checked = Config::load(&arguments.config)
-        .and_then(|config| serve::tables(&config).map(|(translator, _)| translator.coverage()));
+    let checked = serve::checked(&arguments.config).map(|(_, translator, _)| translator.coverage());
     match checked {
         Ok(coverage) if arguments.json => print_json(&coverage),
         Ok(coverage) => print_table(&coverage),

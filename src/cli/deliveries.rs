@@ -1,13 +1,16 @@
 //! `tongban deliveries`: what could not be delivered, and sending it again. Works on the store
 //! beside a running gateway, which notices by itself.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Subcommand;
 use serde_json::json;
 
 use crate::{
-    cli::configuration,
+    cli::{configuration, say},
     store::{Sqlite, Store, rows::ParkedDelivery, vault::Vault},
 };
 
@@ -54,11 +57,13 @@ async fn list(store: &Sqlite, as_json: bool) -> anyhow::Result<()> {
     let parked = store.parked().await?;
     if as_json {
         let rows: Vec<_> = parked.iter().map(row).collect();
-        println!("{}", serde_json::Value::from(rows));
-        return Ok(());
+        return say(&format!("{}\n", serde_json::Value::from(rows)));
     }
+    let mut out = String::new();
     for delivery in &parked {
-        println!(
+        // Writing to a String cannot fail.
+        _ = writeln!(
+            out,
             "{:>8}  {:<10}  {:<11}  {}  attempts {:<3}  {}",
             delivery.delivery,
             delivery.party,
@@ -68,8 +73,7 @@ async fn list(store: &Sqlite, as_json: bool) -> anyhow::Result<()> {
             delivery.note
         );
     }
-    println!("{} parked", parked.len());
-    Ok(())
+    say(&format!("{out}{} parked\n", parked.len()))
 }
 
 fn row(delivery: &ParkedDelivery) -> serde_json::Value {

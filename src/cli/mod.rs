@@ -9,7 +9,7 @@ mod simulate;
 mod token;
 mod translate;
 
-use std::{path::Path, process::ExitCode};
+use std::{io::Write as _, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -78,4 +78,12 @@ fn faulty(faults: &[Fault]) -> anyhow::Error {
         n => format!("{n} faults"),
     };
     anyhow::anyhow!("the configuration has {count}\n{}", lines.join("\n"))
+}
+
+/// Writes to standard output; a reader that has seen enough (`| head`) is no error.
+fn say(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
 }

@@ -1,6 +1,10 @@
 //! `tongban serve`: wires the rooms; starts bottom first, stops top first, each with a deadline.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -8,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Auth,
-    cli::{configuration, faulty},
-    config::Config,
+    cli::faulty,
+    config::{Config, party_folders},
     dispatch::Dispatch,
     edge,
     intake::Intake,
@@ -31,8 +35,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = configuration(&arguments.config)?;
-    let (translator, shapes) = tables(&config).map_err(|faults| faulty(&faults))?;
+    let (config, translator, shapes) = checked(&arguments.config).map_err(|f| faulty(&f))?;
     tls::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -46,19 +49,18 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     outcome
 }
 
-/// The mapping tables and the rules of form; every fault of both.
-pub(super) fn tables(config: &Config) -> Result<(Translator, Shapes), Vec<Fault>> {
-    let parties: Vec<_> = config
-        .parties
-        .values()
-        .map(|p| (p.folder.clone(), p.path.clone(), p.entry.businesses.clone()))
-        .collect();
-    let translator = Translator::load(&config.folder, &parties);
-    let shapes = shapes(config);
-    match (translator, shapes) {
-        (Ok(translator), Ok(shapes)) => Ok((translator, shapes)),
-        (translator, shapes) => {
-            let mut faults = translator.err().unwrap_or_default();
+/// The configuration, the mapping tables and the rules of form; every fault of all of them.
+pub(super) fn checked(path: &Path) -> Result<(Config, Translator, Shapes), Vec<Fault>> {
+    let config = Config::load(path);
+    // The tables are looked at even when another file is at fault: all faults are told at once.
+    let folder = path.parent().filter(|parent| *parent != Path::new(""));
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let translator = Translator::load(folder, &party_folders(folder));
+    match (config, translator, shapes(folder)) {
+        (Ok(config), Ok(translator), Ok(shapes)) => Ok((config, translator, shapes)),
+        (config, translator, shapes) => {
+            let mut faults = config.err().unwrap_or_default();
+            faults.extend(translator.err().unwrap_or_default());
             faults.extend(shapes.err().unwrap_or_default());
             faults.sort();
             faults.dedup();
@@ -67,13 +69,19 @@ pub(super) fn tables(config: &Config) -> Result<(Translator, Shapes), Vec<Fault>
     }
 }
 
-fn shapes(config: &Config) -> Result<Shapes, Vec<Fault>> {
-    let folder = config.folder.join("codes");
-    let codes = Codes::load(&folder)?;
-    let divisions = Divisions::load(&config.folder.join("divisions.csv"))?;
+fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
+    let codes = Codes::load(&folder.join("codes"));
+    let (codes, divisions) = match (codes, Divisions::load(&folder.join("divisions.csv"))) {
+        (Ok(codes), Ok(divisions)) => (codes, divisions),
+        (codes, divisions) => {
+            let faults = [codes.err(), divisions.err()];
+            return Err(faults.into_iter().flatten().flatten().collect());
+        }
+    };
     Shapes::compile(&codes, divisions).map_err(|missing| {
         let fault = |name: String| {
-            Fault::new(&folder, 0, format!("code list `{name}.csv` is missing; proto/ names it"))
+            let text = format!("code list `{name}.csv` is missing; proto/ names it");
+            Fault::new(folder.join("codes"), 0, text)
         };
         missing.into_iter().map(fault).collect()
     })
@@ -149,7 +157,7 @@ async fn forget_old_keys(store: Arc<dyn Store>, stop: CancellationToken) {
     }
 }
 
-async fn terminated() -> std::io::Result<()> {
+pub(super) async fn terminated() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,14 +1,11 @@
 //! `tongban translate`: shows any translation; standard input to standard output.
 
-use std::{
-    io::{Read as _, Write as _},
-    path::PathBuf,
-};
+use std::{fmt::Write as _, io::Read as _, path::PathBuf};
 
 use anyhow::Context as _;
 
 use crate::{
-    cli::{configuration, faulty, serve},
+    cli::{faulty, say, serve},
     model::{pb::Business, problem::Violation},
     translate::{Format, Kind, Translator, held_paths, lineage, read_document, write_document},
 };
@@ -37,8 +34,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = configuration(&arguments.config)?;
-    let (translator, _) = serve::tables(&config).map_err(|faults| faulty(&faults))?;
+    let (_, translator, _) = serve::checked(&arguments.config).map_err(|f| faulty(&f))?;
     let business = Business::from_code(&arguments.business)
         .with_context(|| format!("`{}` is no business", arguments.business))?;
     let kind = Kind::from_word(&arguments.kind)
@@ -51,13 +47,11 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     std::io::stdin().read_to_end(&mut bytes).context("standard input")?;
     let message = read_document(from, reference, (kind, business), &bytes).map_err(told)?;
     if arguments.explain {
-        explain(&arguments, (from, to), (kind, business), &held_paths(&message));
-        return Ok(());
+        let text = explain(&arguments, (from, to), (kind, business), &held_paths(&message));
+        return say(&text);
     }
     let text = write_document(to, (kind, business), &message)?;
-    std::io::stdout().write_all(text.as_bytes())?;
-    println!();
-    Ok(())
+    say(&(text + "\n"))
 }
 
 fn format<'t>(translator: &'t Translator, name: &str) -> anyhow::Result<Option<&'t Format>> {
@@ -80,8 +74,8 @@ fn explain(
     (from, to): (Option<&Format>, Option<&Format>),
     what: (Kind, Business),
     held: &[String],
-) {
-    println!("  {}  →  canonical  →  {}", arguments.from, arguments.to);
+) -> String {
+    let mut out = format!("  {}  →  canonical  →  {}\n", arguments.from, arguments.to);
     let lines = lineage(from, to, what);
     let mut lost = 0;
     for line in &lines {
@@ -92,12 +86,17 @@ fn explain(
         lost += usize::from(line.to.is_none());
         let source = line.from.as_deref().unwrap_or("(not in this format)");
         let target = line.to.as_deref().unwrap_or("(dropped: the format has no place for it)");
-        println!("{mark} {source}  →  {}  →  {target}", line.canonical);
+        // Writing to a String cannot fail.
+        _ = writeln!(out, "{mark} {source}  →  {}  →  {target}", line.canonical);
     }
     let known = |path: &String| lines.iter().any(|line| line.canonical == *path);
     for path in held.iter().filter(|path| !known(path)) {
         lost += 1;
-        println!("- {path}  →  (kept in extensions, goes back only to the party it came from)");
+        _ = writeln!(
+            out,
+            "- {path}  →  (kept in extensions, goes back only to the party it came from)"
+        );
     }
-    println!("{} fields in the document, {lost} not carried", held.len());
+    _ = writeln!(out, "{} fields in the document, {lost} not carried", held.len());
+    out
 }

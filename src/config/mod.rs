@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde::Deserialize;
 
+pub use crate::config::read::party_folders;
 use crate::model::fault::Fault;
 
 /// Everything `serve` needs to know.

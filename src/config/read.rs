@@ -34,7 +34,10 @@ impl Config {
             _ => PathBuf::from("."),
         };
         let parties = load_parties(&folder.join("parties"));
-        let file = read_file(path, environment);
+        let file = read_file(path, environment).and_then(|file| {
+            let faults = faults_of(&file, path);
+            if faults.is_empty() { Ok(file) } else { Err(faults) }
+        });
         let (parties, file) = match (parties, file) {
             (Ok(parties), Ok(file)) => (parties, file),
             (parties, file) => {
@@ -55,8 +58,7 @@ impl Config {
             folder,
         };
         config.resolve_paths();
-        let faults = config.faults(path);
-        if faults.is_empty() { Ok(config) } else { Err(faults) }
+        Ok(config)
     }
 
     fn resolve_paths(&mut self) {
@@ -76,34 +78,39 @@ impl Config {
             }
         }
     }
+}
 
-    fn faults(&self, path: &Path) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let mut say = |message: &str| faults.push(Fault::new(path, 0, message));
-        if self.gateway.province.len() != 2 {
-            say("gateway.province: must be two digits, e.g. \"23\"");
-        }
-        for (name, address) in [("edge", &self.listen.edge), ("metrics", &self.listen.metrics)] {
-            if address.parse::<std::net::SocketAddr>().is_err() {
-                say(&format!("listen.{name}: must be ADDRESS:PORT, e.g. \"0.0.0.0:8443\""));
-            }
-        }
-        if !self.store.url.starts_with("sqlite://") {
-            say("store.url: must begin with sqlite://");
-        }
-        if self.dispatch.lease_ms <= self.dispatch.attempt_ms {
-            say(
-                "dispatch.lease_ms: must be above dispatch.attempt_ms, or a slow attempt is repeated",
-            );
-        }
-        if self.dispatch.attempts == 0 || self.dispatch.in_flight == 0 {
-            say("dispatch.attempts and dispatch.in_flight: must be at least 1");
-        }
-        if !matches!(self.telemetry.log_format.as_str(), "json" | "text") {
-            say("telemetry.log_format: must be \"json\" or \"text\"");
-        }
-        faults
+/// What is wrong with the settings, each well-formed by itfile.
+fn faults_of(file: &File, path: &Path) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut say = |message: &str| {
+        // Each message begins with `section.key`.
+        let key = message.split([':', ' ']).next().unwrap_or_default();
+        let (section, key) = key.split_once('.').unwrap_or_default();
+        faults.push(Fault::new(path, line_of(&text, section, key), message));
+    };
+    if file.gateway.province.len() != 2 {
+        say("gateway.province: must be two digits, e.g. \"23\"");
     }
+    for (name, address) in [("edge", &file.listen.edge), ("metrics", &file.listen.metrics)] {
+        if address.parse::<std::net::SocketAddr>().is_err() {
+            say(&format!("listen.{name}: must be ADDRESS:PORT, e.g. \"0.0.0.0:8443\""));
+        }
+    }
+    if !file.store.url.starts_with("sqlite://") {
+        say("store.url: must begin with sqlite://");
+    }
+    if file.dispatch.lease_ms <= file.dispatch.attempt_ms {
+        say("dispatch.lease_ms: must be above dispatch.attempt_ms, or a slow attempt is repeated");
+    }
+    if file.dispatch.attempts == 0 || file.dispatch.in_flight == 0 {
+        say("dispatch.attempts and dispatch.in_flight: must be at least 1");
+    }
+    if !matches!(file.telemetry.log_format.as_str(), "json" | "text") {
+        say("telemetry.log_format: must be \"json\" or \"text\"");
+    }
+    faults
 }
 
 fn read_file(
@@ -141,12 +148,32 @@ fn read_file(
     })
 }
 
-fn load_parties(folder: &Path) -> Result<BTreeMap<String, Party>, Vec<Fault>> {
-    let entries = fs::read_dir(folder)
-        .map_err(|error| vec![Fault::new(folder, 0, format!("cannot be read: {error}"))])?;
-    let mut folders: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+/// Every party's folder: its name, its path, and the businesses its `party.toml` names. Also where
+/// a file is at fault, so that the faults of its tables are told with it.
+pub fn party_folders(config: &Path) -> Vec<(String, PathBuf, Vec<String>)> {
+    let folders = folders(&config.join("parties")).unwrap_or_default();
+    let party = |path: PathBuf| {
+        let text = fs::read_to_string(path.join("party.toml")).ok()?;
+        let table: toml::Table = toml::from_str(&text).ok()?;
+        let businesses = table.get("businesses")?.as_array()?;
+        let businesses = businesses.iter().filter_map(|b| b.as_str().map(str::to_owned)).collect();
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        Some((name, path, businesses))
+    };
+    folders.into_iter().filter_map(party).collect()
+}
+
+fn folders(parties: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(parties)?.filter_map(|e| e.ok().map(|e| e.path())).collect();
     folders.retain(|path| path.is_dir());
     folders.sort();
+    Ok(folders)
+}
+
+fn load_parties(folder: &Path) -> Result<BTreeMap<String, Party>, Vec<Fault>> {
+    let folders = folders(folder)
+        .map_err(|error| vec![Fault::new(folder, 0, format!("cannot be read: {error}"))])?;
     let mut parties: BTreeMap<String, Party> = BTreeMap::new();
     let mut faults = Vec::new();
     for path in folders {
@@ -170,36 +197,48 @@ fn load_party(path: &Path) -> Result<Party, Vec<Fault>> {
     let text = read(&file)?;
     let entry: PartyEntry = toml::from_str(&text).map_err(|e| vec![fault(&file, &text, &e)])?;
     let mut faults = Vec::new();
-    let mut say = |key: &str, message: String| {
-        let line = text.lines().position(|l| l.trim_start().starts_with(key)).map_or(0, |n| n + 1);
-        faults.push(Fault::new(&file, line, message));
+    let mut say = |section: &str, key: &str, message: String| {
+        faults.push(Fault::new(&file, line_of(&text, section, key), message));
     };
     for business in &entry.businesses {
         if Business::from_code(business).is_none() {
-            say("businesses", format!("businesses: `{business}` is no business of this gateway"));
+            say(
+                "",
+                "businesses",
+                format!("businesses: `{business}` is no business of this gateway"),
+            );
         }
     }
     if entry.identity.san_uris.is_empty() && entry.identity.fingerprints.is_empty() {
-        say("[identity]", "identity: name a SAN URI or a fingerprint, or nobody can call".into());
+        say("identity", "", "identity: name a SAN URI or a fingerprint, or nobody can call".into());
     }
     for key in &entry.token_keys {
         if !matches!(key.algorithm.as_str(), "EdDSA" | "ES256") {
-            say("algorithm", format!("token key `{}`: algorithm must be EdDSA or ES256", key.kid));
+            say(
+                "token_keys",
+                "algorithm",
+                format!("token key `{}`: algorithm must be EdDSA or ES256", key.kid),
+            );
         }
     }
     if let Some(delivery) = &entry.delivery {
         if !delivery.endpoint.starts_with("https://") {
-            say("endpoint", "delivery.endpoint: must begin with https://".into());
+            say("delivery", "endpoint", "delivery.endpoint: must begin with https://".into());
         }
         if !delivery.status_path.contains("{message_number}") {
-            say("status_path", "delivery.status_path: must hold {message_number}".into());
+            say(
+                "delivery",
+                "status_path",
+                "delivery.status_path: must hold {message_number}".into(),
+            );
         }
         match delivery.seal.algorithm.as_str() {
             "" | "none" => {}
             "hmac-sha256" if delivery.seal.key_file.is_some() => {}
-            "hmac-sha256" => say("[delivery.seal]", "delivery.seal.key_file: is missing".into()),
+            "hmac-sha256" => say("delivery.seal", "", "delivery.seal.key_file: is missing".into()),
             _ => say(
-                "[delivery.seal]",
+                "delivery.seal",
+                "algorithm",
                 "delivery.seal.algorithm: must be none or hmac-sha256".into(),
             ),
         }
@@ -214,22 +253,45 @@ fn load_party(path: &Path) -> Result<Party, Vec<Fault>> {
 /// Two parties must not share a code, a certificate identity or a province.
 fn clashes(file: &Path, party: &Party, others: &BTreeMap<String, Party>) -> Vec<Fault> {
     let mut faults = Vec::new();
+    let text = fs::read_to_string(file).unwrap_or_default();
     for other in others.values() {
-        let mut say = |what: String| {
-            faults.push(Fault::new(file, 0, format!("{what} is also that of {}", other.folder)));
+        let mut say = |(section, key), what: String| {
+            let line = line_of(&text, section, key);
+            let what = format!("{what} is also that of {}", other.folder);
+            faults.push(Fault::new(file, line, what));
         };
         let (ours, theirs) = (&party.entry, &other.entry);
         if ours.code == theirs.code {
-            say(format!("code `{}`", ours.code));
+            say(("", "code"), format!("code `{}`", ours.code));
         }
         for uri in ours.identity.san_uris.iter().filter(|u| theirs.identity.san_uris.contains(u)) {
-            say(format!("identity `{uri}`"));
+            say(("identity", "san_uris"), format!("identity `{uri}`"));
         }
         for province in ours.covers.iter().filter(|p| theirs.covers.contains(p)) {
-            say(format!("covered province `{province}`"));
+            say(("", "covers"), format!("covered province `{province}`"));
         }
     }
     faults
+}
+
+/// The line, from 1, of `key` in `[section]` (or `[[section]]`); of the section's own head when
+/// the key is not there; 0 when neither is.
+fn line_of(text: &str, section: &str, key: &str) -> usize {
+    let (mut here, mut head) = (section.is_empty(), 0);
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(name) = line.strip_prefix('[') {
+            here = name.trim_start_matches('[').split(']').next() == Some(section);
+            if here && head == 0 {
+                head = number + 1;
+            }
+        }
+        let value = line.strip_prefix(key).filter(|_| here && !key.is_empty());
+        if value.is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            return number + 1;
+        }
+    }
+    head
 }
 
 fn read(path: &Path) -> Result<String, Vec<Fault>> {

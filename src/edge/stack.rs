@@ -34,7 +34,7 @@ use crate::{
         problem::{Problem, Reason},
         trace::TraceContext,
     },
-    telemetry::{self, Kind, Span},
+    telemetry::{self, Span},
 };
 
 /// The stack of the port.
@@ -89,8 +89,7 @@ impl Stack {
     ) -> Result<Response<Held>, Infallible> {
         // 1. Trace: continue the caller's, or start one; everything below knows it.
         let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
-        let parent = header.and_then(TraceContext::parse).unwrap_or_default();
-        let mut span = telemetry::span("edge.call", Kind::Server, &parent);
+        let mut span = telemetry::call("edge.call", header.and_then(TraceContext::parse));
         let trace = span.context();
         let grpc = is_grpc(request.headers());
         let mut passage = Passage { trace, grpc, permit: None };

@@ -136,11 +136,8 @@ impl Intake {
             let taken = self.take_application(caller, key, application, trace).await;
             return taken.map_err(|problem| in_their_paths(problem, format, head));
         }
-        // What the mapping could not read is absent here; its absence is not told a second time.
-        let unread: Vec<String> = violations.iter().map(|v| v.field.clone()).collect();
         let ours = self.validate(caller, &application);
-        let ours = in_their_paths(Problem::violations(ours), format, head).violations;
-        violations.extend(ours.into_iter().filter(|v| !unread.iter().any(|u| covers(&v.field, u))));
+        add_unread(&mut violations, ours, format, head);
         Err(self.refuse(caller, "Message", Problem::violations(violations)).await)
     }
 
@@ -171,9 +168,7 @@ impl Intake {
         let checked = pb::ApplicationEvent { application_id: id.clone(), ..event.clone() };
         let mut ours = self.shapes.check("ApplicationEvent", &checked.encode_to_vec());
         ours.extend(decision_faults(&event, "decision"));
-        let unread: Vec<String> = violations.iter().map(|v| v.field.clone()).collect();
-        let ours = in_their_paths(Problem::violations(ours), document.format, head).violations;
-        violations.extend(ours.into_iter().filter(|v| !unread.iter().any(|u| covers(&v.field, u))));
+        add_unread(&mut violations, ours, document.format, head);
         if !violations.is_empty() {
             return Err(self.refuse(caller, "Message", Problem::violations(violations)).await);
         }
@@ -230,6 +225,14 @@ fn in_their_paths(mut problem: Problem, format: &Format, head: &Head) -> Problem
         }
     }
     problem
+}
+
+/// Adds what our own checks found, in the caller's paths. What the mapping could not read is
+/// absent to them; its absence is not told a second time.
+fn add_unread(told: &mut Vec<Violation>, ours: Vec<Violation>, format: &Format, head: &Head) {
+    let unread: Vec<String> = told.iter().map(|violation| violation.field.clone()).collect();
+    let ours = in_their_paths(Problem::violations(ours), format, head).violations;
+    told.extend(ours.into_iter().filter(|v| !unread.iter().any(|place| covers(&v.field, place))));
 }
 
 /// Whether a violation at `field` is told already by one at `told`: the same place, or the place

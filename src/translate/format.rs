@@ -320,7 +320,14 @@ impl Format {
         if let Some(key) = key {
             let field =
                 self.head.get("signature").ok_or_else(|| missing("signature", "has no place"))?;
-            let sealed = document::leaves(&tree, &field.path.join("."));
+            // XML cannot tell a list of one from a single element and keeps no blanks at the ends;
+            // the seal is over what the receiver reads.
+            let wire = self.wire(head.business);
+            let read = match wire {
+                Wire::Json => None,
+                Wire::Xml => document::parse(wire, &document::print(wire, &self.root, &tree)).ok(),
+            };
+            let sealed = document::leaves(read.as_ref().unwrap_or(&tree), &field.path.join("."));
             let tag = STANDARD.encode(hmac::sign(&key.0, sealed.as_bytes()));
             set(&mut tree, &field.path, Value::from(tag));
         }

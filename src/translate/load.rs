@@ -167,7 +167,9 @@ fn envelope(party: &str, root: &Node, faults: &mut Faults<'_>) -> Option<Format>
         faults.say(0, "[format] is missing; see docs/mapping.md");
         return None;
     };
-    let wire = wire_of(keys.text("wire", faults).as_deref(), keys.line, faults)?;
+    let wire = keys.take("wire");
+    let line = wire.map_or(keys.line, |wire| wire.line);
+    let wire = wire_of(wire.and_then(Node::text), line, faults)?;
     let mut wires = BTreeMap::new();
     let line = keys.line;
     for (business, wire) in keys.pairs("wires", faults) {

@@ -10,8 +10,18 @@
 )]
 
 mod architecture;
+mod cli;
+mod clients;
+mod config_faults;
+mod demo;
+mod dispatch;
+mod formats;
 mod harness;
 mod idempotency;
+mod mistakes;
 mod papers;
 mod receiver;
+mod restart;
 mod submit;
+mod traces;
+mod watch;

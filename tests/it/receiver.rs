@@ -52,7 +52,6 @@ pub(crate) struct Arrival {
     pub(crate) number: String,
     pub(crate) traceparent: String,
     pub(crate) body: String,
-    pub(crate) act: Act,
 }
 
 #[derive(Default)]
@@ -73,7 +72,6 @@ pub(crate) enum Dialect {
 
 /// The running partner; stops when dropped.
 pub(crate) struct Receiver {
-    pub(crate) url: String,
     book: Arc<Mutex<Book>>,
     task: JoinHandle<()>,
 }
@@ -157,7 +155,7 @@ impl Closed {
                 });
             }
         });
-        Receiver { url: self.url, book, task }
+        Receiver { book, task }
     }
 }
 
@@ -188,18 +186,17 @@ async fn serve(
     };
     let known = book.stored.contains(&number);
     let at = Instant::now();
-    let arrival =
-        Arrival { at, question, number: number.clone(), traceparent, body, act: act.clone() };
+    let arrival = Arrival { at, question, number: number.clone(), traceparent, body };
     book.arrivals.push(arrival);
     if question {
-        return Ok(document(dialect, xml, &status(dialect, xml, known)));
+        return Ok(document(xml, &status(dialect, xml, known)));
     }
     if matches!(act, Act::Store | Act::StoreSilently | Act::StoreAndBabble) {
         book.stored.insert(number);
     }
     match act {
-        Act::Store => Ok(document(dialect, xml, &reply(dialect, xml, true))),
-        Act::Refuse => Ok(document(dialect, xml, &reply(dialect, xml, false))),
+        Act::Store => Ok(document(xml, &reply(dialect, xml, true))),
+        Act::Refuse => Ok(document(xml, &reply(dialect, xml, false))),
         Act::StoreSilently | Act::Vanish => Err(io::Error::other("as the script says")),
         Act::StoreAndBabble | Act::Babble => {
             Ok(Response::new(Full::from("<html>It works!</html>")))
@@ -214,7 +211,7 @@ async fn serve(
     }
 }
 
-fn document(_: Dialect, xml: bool, text: &str) -> Response<Full<Bytes>> {
+fn document(xml: bool, text: &str) -> Response<Full<Bytes>> {
     let kind = if xml { "application/xml" } else { "application/json" };
     let response = Response::builder().header("Content-Type", kind);
     response.body(Full::from(text.to_owned())).unwrap()

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::Entry,
-    model::pb,
+    model::{clock, pb},
     store::{
         Store, StoreError,
         rows::{
@@ -86,7 +86,10 @@ impl Sqlite {
         configure(&connection).map_err(told)?;
         migrate(&mut connection).map_err(|error| format!("{}: {error}", path.display()))?;
         let index = match lock {
-            Some(_) => Index::load(&connection).map_err(told)?,
+            Some(_) => {
+                end_leases(&connection).map_err(told)?;
+                Index::load(&connection).map_err(told)?
+            }
             None => Index::default(),
         };
         let mut readers = Vec::new();
@@ -281,6 +284,14 @@ fn hold(path: &Path) -> Result<File, String> {
             }
         }
     }
+}
+
+/// Who held a lease is gone, since we hold the lock: what it sent may have arrived.
+fn end_leases(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.execute(
+        "UPDATE deliveries SET state = 0, unknown = 1, due = ?1 WHERE state = 1",
+        [clock::now_micros()],
+    )
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

@@ -1,0 +1,320 @@
+//! What the simulators speak of among themselves: a filled-in form, what happens to a case, what
+//! was decided. Each voice writes these in its own system's words.
+
+use jiff::{Timestamp, civil::Date};
+use serde::Serialize;
+
+use crate::model::trace::TraceContext;
+
+/// What is applied for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) enum Business {
+    #[serde(rename = "marriage_registration")]
+    Marriage,
+    #[serde(rename = "disability_subsidy")]
+    Subsidy,
+    #[serde(rename = "child_recognition")]
+    Child,
+}
+
+impl Business {
+    pub(super) const ALL: [Self; 3] = [Self::Marriage, Self::Subsidy, Self::Child];
+
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::Marriage => "marriage_registration",
+            Self::Subsidy => "disability_subsidy",
+            Self::Child => "child_recognition",
+        }
+    }
+
+    pub(super) fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|business| business.code() == code)
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    pub division: String,
+    pub address: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Person {
+    pub name: String,
+    pub id: String,
+    pub sex: String,
+    pub birth: Date,
+    pub ethnicity: String,
+    pub phone: String,
+    pub registered: Place,
+    pub residence: Place,
+}
+
+/// A guardian or agent.
+#[derive(Clone, Debug)]
+pub(super) struct Representative {
+    pub name: String,
+    pub id: String,
+    pub relation: String,
+    pub phone: String,
+    pub address: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Account {
+    pub bank: String,
+    pub holder: String,
+    pub number: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Paper {
+    pub kind: String,
+    pub file: String,
+    pub size: usize,
+    pub digest: String,
+    pub location: String,
+    pub content: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Subsidy {
+    pub kind: String,
+    pub certificate: String,
+    pub category: String,
+    pub level: String,
+    pub valid_to: Date,
+    pub hardship: String,
+    pub hardship_certificate: String,
+    pub orphan_allowance: bool,
+    pub other_allowance: String,
+    pub long_term_care: bool,
+    pub statement: String,
+    /// Year and month.
+    pub last_paid: Option<Date>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Parent {
+    pub name: String,
+    pub document_kind: String,
+    pub document: String,
+    pub circumstance: String,
+    pub since: Option<Date>,
+    pub proof: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Child {
+    pub kind: String,
+    pub household: String,
+    pub health: String,
+    pub categories: Vec<String>,
+    pub level: String,
+    pub academic: String,
+    pub schooling: String,
+    pub boarding: bool,
+    pub father: Parent,
+    pub mother: Parent,
+    pub consent: String,
+    pub remark: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Spouse {
+    pub person: Person,
+    pub identity: String,
+    pub document_kind: String,
+    pub document: String,
+    pub citizenship: String,
+    pub marital: String,
+    pub education: String,
+    pub occupation: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Couple {
+    pub operation: String,
+    pub man: Spouse,
+    pub woman: Spouse,
+    pub registry: String,
+    pub registry_name: String,
+    pub day: Date,
+    pub declaration: String,
+    pub photo: String,
+    pub booking: String,
+    pub old_certificate: String,
+    pub reissue: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    Marriage(Box<Couple>),
+    Subsidy(Box<Subsidy>),
+    Child(Box<Child>),
+}
+
+/// A filled-in form.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    /// The submitting system's own number for the case.
+    pub number: String,
+    pub accepted_in: String,
+    pub office: String,
+    pub home: String,
+    pub online: bool,
+    pub accepted_at: Timestamp,
+    pub complete_at: Timestamp,
+    pub applicant: Option<Person>,
+    pub guardian: Option<Representative>,
+    pub agent: Option<Representative>,
+    pub account: Option<Account>,
+    pub papers: Vec<Paper>,
+    pub body: Body,
+}
+
+impl Form {
+    pub(super) const fn business(&self) -> Business {
+        match self.body {
+            Body::Marriage(_) => Business::Marriage,
+            Body::Subsidy(_) => Business::Subsidy,
+            Body::Child(_) => Business::Child,
+        }
+    }
+
+    /// Digest of what must arrive unchanged whatever the format.
+    pub(super) fn facts(&self) -> String {
+        let mut facts = Vec::new();
+        let mut person = |person: &Person, document: &str| {
+            let id = if person.id.is_empty() { document } else { person.id.as_str() };
+            facts.extend([person.name.clone(), id.to_owned(), person.registered.address.clone()]);
+        };
+        match &self.body {
+            Body::Marriage(couple) => {
+                person(&couple.man.person, &couple.man.document);
+                person(&couple.woman.person, &couple.woman.document);
+            }
+            Body::Subsidy(_) | Body::Child(_) => {
+                if let Some(applicant) = &self.applicant {
+                    person(applicant, "");
+                }
+            }
+        }
+        if let Some(account) = &self.account {
+            facts.push(account.number.clone());
+        }
+        facts.extend(self.papers.iter().map(|paper| paper.digest.clone()));
+        digest(&facts)
+    }
+}
+
+/// Digest of facts, so that books hold nothing personal.
+pub(super) fn digest(facts: &[String]) -> String {
+    let text = facts.join("\n");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    hex::encode(&digest.as_ref()[..8])
+}
+
+/// What happens to a case between the parties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Happening {
+    Accepted,
+    SupplementRequested,
+    SupplementSubmitted,
+    Decided,
+    Withdrawn,
+    CheckPassed,
+    CheckConflict,
+    /// Anything else the gateway tells.
+    Other,
+}
+
+impl Happening {
+    /// The word it has in the books.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "ACCEPTED",
+            Self::SupplementRequested => "SUPPLEMENT_REQUESTED",
+            Self::SupplementSubmitted => "SUPPLEMENT_SUBMITTED",
+            Self::Decided => "DECISION",
+            Self::Withdrawn => "WITHDRAWN",
+            Self::CheckPassed => "CHECK_PASSED",
+            Self::CheckConflict => "CHECK_CONFLICT",
+            Self::Other => "OTHER",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Decision {
+    pub granted: bool,
+    pub day: Date,
+    pub office: String,
+    pub document: String,
+    pub reason_code: String,
+    pub reason: String,
+    pub amount_fen: i64,
+    /// Year and month.
+    pub paid_from: Option<Date>,
+    pub certificate: String,
+}
+
+impl Decision {
+    pub(super) fn facts(&self) -> String {
+        let granted = self.granted.to_string();
+        let (day, document) = (self.day.to_string(), self.document.clone());
+        digest(&[granted, day, document, self.certificate.clone(), self.reason.clone()])
+    }
+}
+
+/// An event as a party reports it.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    pub business: Business,
+    /// The submitting system's number for the case.
+    pub number: String,
+    pub application: String,
+    /// Areas for the envelope.
+    pub accepted_in: String,
+    pub home: String,
+    pub what: Happening,
+    pub reason: String,
+    pub missing: Vec<String>,
+    pub papers: Vec<Paper>,
+    pub decision: Option<Decision>,
+    pub trace: TraceContext,
+}
+
+/// What a message that was received holds, as far as the simulator needs it.
+#[derive(Clone, Debug)]
+pub(super) struct Received {
+    /// The message number.
+    pub message: String,
+    pub business: Business,
+    pub number: String,
+    pub application: String,
+    pub accepted_in: String,
+    pub home: String,
+    pub content: Content,
+    /// The trace it came with, which what follows from it goes on.
+    pub trace: TraceContext,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// A case to handle, or a couple to check.
+    Application {
+        facts: String,
+        married: bool,
+    },
+    /// The result of a marriage registration.
+    Result {
+        decision: String,
+    },
+    Event {
+        what: Happening,
+        granted: bool,
+        decision: String,
+    },
+}

@@ -1,0 +1,167 @@
+//! The desk of a simulator: takes messages, remembers where each case stands, and wakes whoever
+//! works on it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    model::{clock, codes::Codes, divisions::Divisions, trace::TraceContext},
+    sim::{
+        books::Books,
+        case::{Content, Happening, Received},
+        cycle::Cycle,
+        dice::Dice,
+        faults::Faults,
+        forms::Forms,
+        gateway::Gateway,
+        people::People,
+        settings::Settings,
+        voice::Voice,
+        watch::Watched,
+        work,
+    },
+};
+
+/// What is known of one case here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Standing {
+    /// The handling side asked for papers.
+    pub asked: bool,
+    /// The submitting side handed them in.
+    pub supplemented: bool,
+    pub withdrawn: bool,
+    pub decided: bool,
+    /// The hub's check: passed or not.
+    pub checked: Option<bool>,
+}
+
+/// A running simulator.
+pub(super) struct Desk {
+    pub settings: Settings,
+    pub voice: Box<dyn Voice>,
+    pub books: Books,
+    pub faults: Faults,
+    pub gateway: Gateway,
+    pub watched: Watched,
+    /// Goes round the reasons and rules of decisions.
+    pub rounds: Mutex<Cycle>,
+    pub forms: Mutex<Forms>,
+    pub tasks: TaskTracker,
+    pub stop: CancellationToken,
+    /// Ends submitting; everything else goes on.
+    pub enough: CancellationToken,
+    cases: Mutex<HashMap<String, watch::Sender<Standing>>>,
+    dice: Mutex<Dice>,
+}
+
+impl Desk {
+    pub(super) fn new(
+        settings: Settings,
+        voice: Box<dyn Voice>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let spec = settings.faults.parse().map_err(anyhow::Error::msg)?;
+        let codes = Codes::load(&settings.config.join("codes"))
+            .map_err(|faults| anyhow::anyhow!("{} faulty code lists", faults.len()))?;
+        let divisions = Divisions::load(&settings.config.join("divisions.csv"))
+            .map_err(|faults| anyhow::anyhow!("{} faults in divisions.csv", faults.len()))?;
+        let codes = Arc::new(codes);
+        let (seed, place) = (settings.seed, settings.role.place());
+        let today = clock::china_date(clock::now_micros());
+        let people = People::new(Arc::clone(&codes), &divisions, (seed, place), today);
+        Ok(Self {
+            gateway: Gateway::new(&settings, stop.clone())?,
+            voice,
+            books: Books::default(),
+            faults: Faults::new(spec, seed ^ 0xfa17),
+            watched: Watched::default(),
+            rounds: Mutex::new(Cycle::new(codes, place)),
+            forms: Mutex::new(Forms::new(people, settings.role)),
+            tasks: TaskTracker::new(),
+            enough: stop.child_token(),
+            stop,
+            cases: Mutex::default(),
+            dice: Mutex::new(Dice::new(seed.rotate_left(17))),
+            settings,
+        })
+    }
+
+    /// Takes a message: its number, or why it is refused. A repeated number changes nothing.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        bytes: &[u8],
+        trace: Option<TraceContext>,
+    ) -> Result<String, String> {
+        let mut received = match self.voice.read(bytes) {
+            Ok(received) => received,
+            Err(error) => {
+                self.books.problem(format!("a message was not understood: {error:#}"));
+                return Err(error.to_string());
+            }
+        };
+        received.trace = trace.unwrap_or(received.trace);
+        let message = received.message.clone();
+        if self.books.receive(&received) {
+            self.act(received);
+        }
+        Ok(message)
+    }
+
+    fn act(self: &Arc<Self>, received: Received) {
+        match received.content {
+            Content::Application { .. } => {
+                let desk = Arc::clone(self);
+                self.tasks.spawn(async move { work::handle(&desk, received).await });
+            }
+            Content::Result { .. } => {}
+            Content::Event { what, .. } => {
+                self.case(&received.number).send_modify(|standing| match what {
+                    Happening::Accepted | Happening::Other => {}
+                    Happening::SupplementRequested => standing.asked = true,
+                    Happening::SupplementSubmitted => standing.supplemented = true,
+                    Happening::Decided => standing.decided = true,
+                    Happening::Withdrawn => standing.withdrawn = true,
+                    Happening::CheckPassed => standing.checked = Some(true),
+                    Happening::CheckConflict => standing.checked = Some(false),
+                })
+            }
+        }
+    }
+
+    /// Where the case of that number stands; begun when first asked for.
+    pub(super) fn case(&self, number: &str) -> watch::Sender<Standing> {
+        let mut cases = self.cases.lock().unwrap_or_else(PoisonError::into_inner);
+        cases.entry(number.to_owned()).or_default().clone()
+    }
+
+    /// Waits until the case stands as `is` says; `None` when the simulator stops.
+    pub(super) async fn until(
+        &self,
+        number: &str,
+        is: impl FnMut(&Standing) -> bool,
+    ) -> Option<Standing> {
+        let mut standing = self.case(number).subscribe();
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            standing = standing.wait_for(is) => standing.ok().map(|standing| *standing),
+        }
+    }
+
+    /// The time a case lies on the desk before somebody takes it up.
+    pub(super) async fn think(&self) {
+        let [low, high] = self.settings.think_ms;
+        let ms = self.dice.lock().unwrap_or_else(PoisonError::into_inner).between(low, high);
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+
+    /// Asks the rounds something.
+    pub(super) fn round<T>(&self, ask: impl FnOnce(&mut Cycle) -> T) -> T {
+        ask(&mut self.rounds.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

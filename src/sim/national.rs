@@ -1,0 +1,305 @@
+//! The national hub's own words: the envelope `head`, `body`, `sign`; JSON for subsidies and
+//! children, XML for marriage; sealed both ways.
+
+use anyhow::{Context as _, bail, ensure};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    model::{codes::Codes, trace::TraceContext},
+    sim::{
+        case::{Body, Business, Content, Decision, Form, Happening, Received, Report, digest},
+        cycle::Writing,
+        json::{Object, each, text},
+        national_forms as forms,
+        seal::Key,
+        settings::Settings,
+        voice::{Call, Document, JSON, Said, Voice, XML, day, rfc3339},
+        xml::Element,
+    },
+};
+
+/// The hub.
+pub(super) struct National {
+    key: Key,
+    writing: Writing,
+}
+
+impl National {
+    pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let file = settings.seal_key.as_ref().context("seal_key: the hub needs one")?;
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("{} can't be read", file.display()))?;
+        let key = hex::decode(text.trim()).context("seal_key: must be hexadecimal digits")?;
+        let codes = Codes::load(&settings.config.join("codes"))
+            .map_err(|faults| anyhow::anyhow!("{} faulty code lists", faults.len()))?;
+        let writing = Writing::new(codes.into(), settings.role.folder());
+        Ok(Self { key: Key::new(&key), writing })
+    }
+
+    fn call(&self, business: Business, head: Object, body: Object) -> Call {
+        let mut document = json!({ "head": Value::from(head), "body": Value::from(body) });
+        let path = "/national/messages".to_owned();
+        if business == Business::Marriage {
+            let mut root = Element::new("message");
+            for (name, part) in document.as_object().into_iter().flatten() {
+                tree(&mut root, name, part);
+            }
+            let sign = self.key.sign_xml(&root);
+            root = root.leaf("sign", &sign);
+            return Call { path, content_type: XML, key: None, body: root.print() };
+        }
+        document["sign"] = self.key.sign_json(&document).into();
+        Call { path, content_type: JSON, key: None, body: document.to_string().into_bytes() }
+    }
+
+    fn decision(&self, decision: &Decision) -> Value {
+        Object::new()
+            .text("outcome", if decision.granted { "1" } else { "2" })
+            .text("decide_date", decision.day.to_string())
+            .text("decide_org", &decision.office)
+            .text("doc_no", &decision.document)
+            .text("reason_code", self.writing.code("refusal_reason", &decision.reason_code))
+            .text("reason", &decision.reason)
+            .value("amount_fen", decision.amount_fen)
+            .text("first_get_month", day(decision.paid_from, "%Y-%m"))
+            .into()
+    }
+
+    fn read_json(&self, bytes: &[u8]) -> anyhow::Result<Received> {
+        let document: Value = serde_json::from_slice(bytes)?;
+        ensure!(self.key.sign_json(&document) == text(&document, "sign"), "the seal is broken");
+        let get = |path: &str| text(&document, path);
+        let body = &document["body"];
+        let (business, content) = match get("head.biz_code").as_str() {
+            "CJ01" => {
+                let places = ["name", "id_card", "huji_addr", "account_no"];
+                let mut facts = places.map(|place| text(body, place)).to_vec();
+                facts.extend(each(body, "materials", "sha256"));
+                (Business::Subsidy, application(&facts))
+            }
+            "ET01" => {
+                let places = ["name", "idCard", "censusRegisterDetail", "bank.accountNo"];
+                let mut facts = places.map(|place| text(body, place)).to_vec();
+                facts.extend(each(body, "attachments", "sha256"));
+                (Business::Child, application(&facts))
+            }
+            "CJ02" => (Business::Subsidy, event(&|path| text(body, path))?),
+            "ET02" => (Business::Child, event(&|path| text(body, path))?),
+            _ => bail!("head.biz_code is not known"),
+        };
+        received(business, content, &get)
+    }
+
+    fn read_xml(&self, bytes: &[u8]) -> anyhow::Result<Received> {
+        let document = Element::read(bytes)?;
+        ensure!(self.key.sign_xml(&document) == document.get("sign"), "the seal is broken");
+        let get = |path: &str| document.get(path).to_owned();
+        let body = document.child("body").context("body is missing")?;
+        let content = match document.get("head.biz_code") {
+            "HY01" => couple(body),
+            "HY02" => {
+                let granted = (body.get("result") == "1").to_string();
+                let places = ["decide_date", "decide_doc_no", "cert_no", "refuse_reason"];
+                let mut facts = vec![granted];
+                facts.extend(places.map(|place| body.get(place).to_owned()));
+                Content::Result { decision: digest(&facts) }
+            }
+            "HY03" => event(&|path| body.get(path).to_owned())?,
+            _ => bail!("head.biz_code is not known"),
+        };
+        received(Business::Marriage, content, &get)
+    }
+}
+
+impl Voice for National {
+    fn submission(&self, form: &Form, message: &str) -> Call {
+        let (code, body) = match &form.body {
+            Body::Subsidy(subsidy) => ("CJ01", forms::subsidy(&self.writing, form, subsidy)),
+            Body::Child(child) => ("ET01", forms::child(&self.writing, form, child)),
+            // The hub submits no marriages: registries do.
+            Body::Marriage(_) => ("HY01", Object::new()),
+        };
+        let areas = (form.accepted_in.as_str(), form.home.as_str());
+        let head = head(code, "REQ", message, areas).text("case_no", &form.number);
+        self.call(form.business(), head, body)
+    }
+
+    fn report(&self, report: &Report, message: &str) -> Call {
+        let (code, biz) = match report.business {
+            Business::Marriage => ("HY03", "HY"),
+            Business::Subsidy => ("CJ02", "CJ"),
+            Business::Child => ("ET02", "ET"),
+        };
+        let areas = (report.accepted_in.as_str(), report.home.as_str());
+        let head = head(code, "EVENT", message, areas)
+            .text("case_no", &report.number)
+            .text("app_id", &report.application);
+        let missing: Vec<Value> =
+            report.missing.iter().map(|kind| self.writing.code("material", kind).into()).collect();
+        let body = Object::new()
+            .text("app_id", &report.application)
+            .text("accept_no", &report.number)
+            .text("biz", biz)
+            .text("event_type", event_type(report.what))
+            .text("event_time", rfc3339(Timestamp::now()))
+            .text("reason", &report.reason)
+            .value("missing_materials", missing)
+            .value("materials", forms::papers(&self.writing, &report.papers, "kind"))
+            .value("decision", report.decision.as_ref().map(|d| self.decision(d)));
+        self.call(report.business, head, body)
+    }
+
+    fn said(&self, call: &Call, _status: u16, body: &[u8]) -> Said {
+        let (code, application, reason) = if call.content_type == XML {
+            let Ok(reply) = Element::read(body) else { return Said::Unclear };
+            let get = |path: &str| reply.get(path).to_owned();
+            (get("code"), get("data.app_id"), get("reason"))
+        } else {
+            let Ok(reply) = serde_json::from_slice::<Value>(body) else { return Said::Unclear };
+            (text(&reply, "code"), text(&reply, "data.app_id"), text(&reply, "reason"))
+        };
+        match code.as_str() {
+            "0" => Said::Done(application),
+            code if code.starts_with('E') => Said::Refused(reason),
+            _ => Said::Unclear,
+        }
+    }
+
+    fn path(&self) -> &'static str {
+        "/messages"
+    }
+
+    fn read(&self, bytes: &[u8]) -> anyhow::Result<Received> {
+        if bytes.trim_ascii_start().starts_with(b"<") {
+            self.read_xml(bytes)
+        } else {
+            self.read_json(bytes)
+        }
+    }
+
+    fn answer(&self, xml: bool, message: &str, refused: Option<&str>) -> Document {
+        let (code, words) = refused.map_or(("0", "已入库"), |why| ("E400", why));
+        document(xml, &json!({"code": code, "message": words, "data": {"msg_id": message}}))
+    }
+
+    fn status(&self, xml: bool, message: &str, stored: bool) -> Document {
+        let state = if stored { "STORED" } else { "NONE" };
+        let data = json!({"msg_id": message, "state": state});
+        document(xml, &json!({"code": "0", "message": "ok", "data": data}))
+    }
+}
+
+fn head(code: &str, kind: &str, message: &str, (accepted, home): (&str, &str)) -> Object {
+    Object::new()
+        .text("ver", "1.0")
+        .text("msg_id", message)
+        .text("biz_code", code)
+        .text("msg_type", kind)
+        .text("sender", "national")
+        .text("receiver", "tongban-23")
+        .text("area_accept", accepted)
+        .text("area_home", home)
+        .text("sent_at", rfc3339(Timestamp::now()))
+        .text("nonce", uuid::Uuid::new_v4().simple().to_string())
+        .text("idem_key", message)
+        .text("key_id", "gw-2026")
+        .text("sign_alg", "HMAC-SHA256")
+}
+
+/// Puts a JSON value below an element: members as elements, lists as repeated elements.
+fn tree(parent: &mut Element, name: &str, value: &Value) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| tree(parent, name, item)),
+        Value::Object(members) => {
+            let mut element = Element::new(name);
+            members.iter().for_each(|(key, member)| tree(&mut element, key, member));
+            parent.children.push(element);
+        }
+        Value::String(text) => {
+            parent.children.push(Element { text: text.clone(), ..Element::new(name) });
+        }
+        other => parent.children.push(Element { text: other.to_string(), ..Element::new(name) }),
+    }
+}
+
+fn document(xml: bool, value: &Value) -> Document {
+    if !xml {
+        return Document { content_type: JSON, body: value.to_string().into_bytes() };
+    }
+    let mut root = Element::new("answer");
+    value.as_object().into_iter().flatten().for_each(|(key, part)| tree(&mut root, key, part));
+    Document { content_type: XML, body: root.print() }
+}
+
+fn application(facts: &[String]) -> Content {
+    Content::Application { facts: digest(facts), married: false }
+}
+
+/// The status check looks at what both declare: 20 to 23 of GB/T 2261.2 is married. Who has a
+/// certificate re-issued is married and may be.
+fn couple(body: &Element) -> Content {
+    let mut facts = Vec::new();
+    let mut married = false;
+    for who in ["man", "woman"] {
+        let get = |name: &str| body.get(&format!("{name}_{who}")).to_owned();
+        let id = Some(get("cert_num")).filter(|id| !id.is_empty());
+        facts.extend([get("name"), id.unwrap_or_else(|| get("other_cert_num")), get("reg_detail")]);
+        married |= get("marry_status").starts_with('2');
+    }
+    let papers = body.child("materials").into_iter().flat_map(|list| list.all("material"));
+    facts.extend(papers.map(|paper| paper.get("sha256").to_owned()));
+    Content::Application { facts: digest(&facts), married: married && body.get("op_type") == "IA" }
+}
+
+const fn event_type(what: Happening) -> &'static str {
+    match what {
+        Happening::Accepted => "03",
+        Happening::SupplementRequested => "04",
+        Happening::SupplementSubmitted => "05",
+        Happening::Decided => "06",
+        Happening::Withdrawn => "08",
+        Happening::CheckPassed => "11",
+        Happening::CheckConflict => "12",
+        Happening::Other => "01",
+    }
+}
+
+fn event(get: &dyn Fn(&str) -> String) -> anyhow::Result<Content> {
+    let what = match get("event_type").as_str() {
+        "03" => Happening::Accepted,
+        "04" => Happening::SupplementRequested,
+        "05" => Happening::SupplementSubmitted,
+        "06" => Happening::Decided,
+        "08" => Happening::Withdrawn,
+        "01" | "02" | "07" | "09" | "10" => Happening::Other,
+        _ => bail!("event_type is not known"),
+    };
+    let granted = get("decision.outcome") == "1";
+    let places = ["decision.decide_date", "decision.doc_no", "decision.cert_no", "decision.reason"];
+    let mut facts = vec![granted.to_string()];
+    facts.extend(places.map(get));
+    let decision = digest(&facts);
+    Ok(Content::Event { what, granted, decision })
+}
+
+fn received(
+    business: Business,
+    content: Content,
+    get: &dyn Fn(&str) -> String,
+) -> anyhow::Result<Received> {
+    let received = Received {
+        message: get("head.msg_id"),
+        business,
+        number: get("head.case_no"),
+        application: get("head.app_id"),
+        accepted_in: get("head.area_accept"),
+        home: get("head.area_home"),
+        content,
+        trace: TraceContext::new(),
+    };
+    ensure!(received.message.len() == 32, "head.msg_id must be 32 digits");
+    ensure!(!received.number.is_empty(), "head.case_no is missing");
+    ensure!(!received.application.is_empty(), "head.app_id is missing");
+    Ok(received)
+}

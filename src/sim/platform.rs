@@ -1,0 +1,202 @@
+//! The own provincial platform's words: JSON with pinyin-initial keys, GB/T codes, an envelope
+//! `bwt` (报文头) and a body `ywsj` (业务数据).
+
+use anyhow::{bail, ensure};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    model::{codes::Codes, trace::TraceContext},
+    sim::{
+        case::{Business, Content, Form, Happening, Received, Report, digest},
+        cycle::Writing,
+        json::{Object, each, text},
+        platform_forms as forms,
+        settings::Settings,
+        voice::{Call, Document, JSON, Said, Voice, compact, day, iso, yuan},
+    },
+};
+
+/// The platform.
+pub(super) struct Platform {
+    writing: Writing,
+}
+
+impl Platform {
+    pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let codes = Codes::load(&settings.config.join("codes"))
+            .map_err(|faults| anyhow::anyhow!("{} faulty code lists", faults.len()))?;
+        Ok(Self { writing: Writing::new(codes.into(), settings.role.folder()) })
+    }
+}
+
+const fn prefix(business: Business) -> &'static str {
+    match business {
+        Business::Marriage => "JHDJ",
+        Business::Subsidy => "CJBT",
+        Business::Child => "ETRD",
+    }
+}
+
+fn head(business: Business, kind: &str, message: &str, number: &str) -> Object {
+    Object::new()
+        .text("bwbh", message)
+        .text("bwlx", format!("{}-{kind}", prefix(business)))
+        .text("fsf", "23")
+        .text("jsf", "tongban-23")
+        .text("slbh", number)
+        .text("fssj", compact(Timestamp::now()))
+        .text("mdbs", message)
+}
+
+fn call(business: Business, head: Object, body: Object) -> Call {
+    let document = json!({ "bwt": Value::from(head), "ywsj": Value::from(body) });
+    Call {
+        path: format!("/native/{}", business.code()),
+        content_type: JSON,
+        key: None,
+        body: document.to_string().into_bytes(),
+    }
+}
+
+impl Voice for Platform {
+    fn submission(&self, form: &Form, message: &str) -> Call {
+        let head = head(form.business(), "SQ", message, &form.number)
+            .text("slqh", &form.accepted_in)
+            .text("ywsdqh", &form.home);
+        call(form.business(), head, forms::application(&self.writing, form))
+    }
+
+    fn report(&self, report: &Report, message: &str) -> Call {
+        let head = head(report.business, "SJ", message, &report.number)
+            .text("slqh", &report.accepted_in)
+            .text("ywsdqh", &report.home)
+            .text("bjbh", &report.application);
+        let decision = report.decision.as_ref().map(|decision| {
+            Value::from(
+                Object::new()
+                    .text("jg", if decision.granted { "1" } else { "2" })
+                    .text("bjrq", day(Some(decision.day), "%Y%m%d"))
+                    .text("bjdw", &decision.office)
+                    .text("wsh", &decision.document)
+                    .text("yydm", self.writing.code("refusal_reason", &decision.reason_code))
+                    .text("yy", &decision.reason)
+                    .text("bzje", yuan(decision.amount_fen))
+                    .text("slny", day(decision.paid_from, "%Y%m"))
+                    .text("jhzzh", &decision.certificate),
+            )
+        });
+        let missing: Vec<Value> =
+            report.missing.iter().map(|kind| self.writing.code("material", kind).into()).collect();
+        let body = Object::new()
+            .text("bjbh", &report.application)
+            .text("slbh", &report.number)
+            .text("ywlb", prefix(report.business))
+            .text("sjlx", event_type(report.what))
+            .text("fssj", compact(Timestamp::now()))
+            .text("yy", &report.reason)
+            .value("qscl", missing)
+            .value("clxx", forms::papers(&self.writing, &report.papers))
+            .value("bjjg", decision);
+        call(report.business, head, body)
+    }
+
+    fn said(&self, _call: &Call, _status: u16, body: &[u8]) -> Said {
+        let Ok(reply) = serde_json::from_slice::<Value>(body) else { return Said::Unclear };
+        match text(&reply, "fhm").as_str() {
+            "200" => Said::Done(text(&reply, "sj.bjbh")),
+            code if code.starts_with('4') => Said::Refused(text(&reply, "yy")),
+            _ => Said::Unclear,
+        }
+    }
+
+    fn path(&self) -> &'static str {
+        "/ktb"
+    }
+
+    fn read(&self, bytes: &[u8]) -> anyhow::Result<Received> {
+        let document: Value = serde_json::from_slice(bytes)?;
+        let get = |path: &str| text(&document, path);
+        let body = &document["ywsj"];
+        let (business, content) = match get("bwt.bwlx").as_str() {
+            "CJBT-SQ" => (Business::Subsidy, application(body, "sqr")),
+            "ETRD-SQ" => (Business::Child, application(body, "et")),
+            "CJBT-SJ" => (Business::Subsidy, event(body)?),
+            "ETRD-SJ" => (Business::Child, event(body)?),
+            "JHDJ-SJ" => (Business::Marriage, event(body)?),
+            _ => bail!("bwt.bwlx is not known"),
+        };
+        let received = Received {
+            message: get("bwt.bwbh"),
+            business,
+            number: get("bwt.slbh"),
+            application: get("bwt.bjbh"),
+            accepted_in: get("bwt.slqh"),
+            home: get("bwt.ywsdqh"),
+            content,
+            trace: TraceContext::new(),
+        };
+        ensure!(received.message.len() == 32, "bwt.bwbh must be 32 digits");
+        ensure!(!received.number.is_empty(), "bwt.slbh is missing");
+        ensure!(!received.application.is_empty(), "bwt.bjbh is missing");
+        Ok(received)
+    }
+
+    fn answer(&self, _xml: bool, message: &str, refused: Option<&str>) -> Document {
+        let (code, words) = refused.map_or(("200", "已收"), |why| ("400", why));
+        document(&json!({"fhm": code, "fhxx": words, "sj": {"bwbh": message}}))
+    }
+
+    fn status(&self, _xml: bool, message: &str, stored: bool) -> Document {
+        let state = if stored { "YJS" } else { "WJS" };
+        document(&json!({"fhm": "200", "fhxx": "成功", "sj": {"bwbh": message, "zt": state}}))
+    }
+}
+
+fn document(value: &Value) -> Document {
+    Document { content_type: JSON, body: value.to_string().into_bytes() }
+}
+
+fn application(body: &Value, who: &str) -> Content {
+    let places = ["xm", "sfzh", "hjdz"].map(|place| format!("{who}.{place}"));
+    let mut facts: Vec<String> = places.iter().map(|place| text(body, place)).collect();
+    facts.push(text(body, "yhzh.zh"));
+    facts.extend(each(body, "clxx", "wjzy"));
+    Content::Application { facts: digest(&facts), married: false }
+}
+
+const fn event_type(what: Happening) -> &'static str {
+    match what {
+        Happening::Accepted => "SL",
+        Happening::SupplementRequested => "BZTZ",
+        Happening::SupplementSubmitted => "BZTJ",
+        Happening::Decided => "BJ",
+        Happening::Withdrawn => "CH",
+        Happening::CheckPassed => "HYTG",
+        Happening::CheckConflict => "HYCT",
+        Happening::Other => "SJ",
+    }
+}
+
+fn event(body: &Value) -> anyhow::Result<Content> {
+    let what = match text(body, "sjlx").as_str() {
+        "SL" => Happening::Accepted,
+        "BZTZ" => Happening::SupplementRequested,
+        "BZTJ" => Happening::SupplementSubmitted,
+        "BJ" => Happening::Decided,
+        "CH" => Happening::Withdrawn,
+        "HYTG" => Happening::CheckPassed,
+        "HYCT" => Happening::CheckConflict,
+        "SJ" | "ZS" | "SD" | "YQ" | "SB" => Happening::Other,
+        _ => bail!("sjlx is not known"),
+    };
+    let granted = text(body, "bjjg.jg") == "1";
+    let facts = [
+        granted.to_string(),
+        iso(&text(body, "bjjg.bjrq"), "%Y%m%d"),
+        text(body, "bjjg.wsh"),
+        text(body, "bjjg.jhzzh"),
+        text(body, "bjjg.yy"),
+    ];
+    Ok(Content::Event { what, granted, decision: digest(&facts) })
+}

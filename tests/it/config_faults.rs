@@ -1,0 +1,410 @@
+//! Deliberately broken configurations: `tongban check` names file, line and fault, all at once, and
+//! `serve` refuses to start with the same words.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use crate::harness::{House, Plan, TONGBAN, copy, said};
+
+const MAIN: &str = "tongban.toml";
+const P23: &str = "parties/23-heilongjiang/party.toml";
+const P44: &str = "parties/44-guangdong/party.toml";
+const HUB: &str = "parties/national/party.toml";
+const SUBSIDY_23: &str = "parties/23-heilongjiang/disability_subsidy.map.toml";
+const SUBSIDY_44: &str = "parties/44-guangdong/disability_subsidy.map.toml";
+const EVENT_44: &str = "parties/44-guangdong/event.map.toml";
+const CHILD_HUB: &str = "parties/national/child_recognition.map.toml";
+
+/// What is done to a file.
+enum Edit {
+    /// Replaces the first occurrence.
+    Replace(&'static str, &'static str),
+    /// Takes the file away.
+    Remove,
+}
+use Edit::{Remove, Replace};
+
+/// Where the fault is expected.
+enum Line {
+    /// On the line that holds this text after the edit.
+    Of(&'static str),
+    /// On that line: what is missing has none of its own.
+    At(usize),
+}
+use Line::{At, Of};
+
+struct Broken {
+    what: &'static str,
+    file: &'static str,
+    edit: Edit,
+    line: Line,
+    words: &'static [&'static str],
+}
+
+const fn broken(
+    what: &'static str,
+    file: &'static str,
+    edit: Edit,
+    line: Line,
+    words: &'static [&'static str],
+) -> Broken {
+    Broken { what, file, edit, line, words }
+}
+
+const ALL: &[Broken] = &[
+    broken(
+        "an unknown setting",
+        MAIN,
+        Replace("[limits]", "[limits]\nbodybytes = 1"),
+        Of("bodybytes"),
+        &["bodybytes"],
+    ),
+    broken(
+        "a word where a number belongs",
+        MAIN,
+        Replace("attempts = 40", "attempts = \"many\""),
+        Of("attempts = \"many\""),
+        &["invalid type", "many"],
+    ),
+    broken(
+        "an address without its port",
+        MAIN,
+        Replace("edge = \"127.0.0.1:0\"", "edge = \"8443\""),
+        Of("edge = \"8443\""),
+        &["listen.edge", "ADDRESS:PORT"],
+    ),
+    broken(
+        "a lease shorter than an attempt",
+        MAIN,
+        Replace("lease_ms = 30000", "lease_ms = 9000"),
+        Of("lease_ms = 9000"),
+        &["dispatch.lease_ms", "attempt_ms"],
+    ),
+    broken(
+        "a store of an unknown kind",
+        MAIN,
+        Replace("sqlite://", "oracle://"),
+        Of("oracle://"),
+        &["store.url"],
+    ),
+    broken("TOML that is none", MAIN, Replace("[store]", "[store"), Of("[store"), &[]),
+    broken(
+        "a party's unknown wire",
+        P23,
+        Replace("wire = \"json\"", "wire = \"yaml\""),
+        Of("yaml"),
+        &["wire", "json", "xml"],
+    ),
+    broken(
+        "an endpoint in the clear",
+        P44,
+        Replace("https://127", "http://127"),
+        Of("http://127"),
+        &["delivery.endpoint", "https"],
+    ),
+    broken(
+        "a status path without its number",
+        HUB,
+        Replace("status_path = \"/messages/{message_number}\"", "status_path = \"/messages\""),
+        Of("status_path"),
+        &["status_path", "{message_number}"],
+    ),
+    broken(
+        "two parties of one code",
+        P44,
+        Replace("code = \"44\"", "code = \"23\""),
+        Of("code = \"23\""),
+        &["code", "23", "also"],
+    ),
+    broken(
+        "two parties for one province",
+        P44,
+        Replace("covers = [\"44\"]", "covers = [\"44\", \"23\"]"),
+        Of("covers"),
+        &["province", "23", "also"],
+    ),
+    broken(
+        "a business nobody knows",
+        P44,
+        Replace("\"child_recognition\"]", "\"divination\"]"),
+        Of("divination"),
+        &["divination"],
+    ),
+    broken(
+        "a token algorithm that is not allowed",
+        P23,
+        Replace("algorithm = \"EdDSA\"", "algorithm = \"RS256\""),
+        Of("RS256"),
+        &["EdDSA", "ES256"],
+    ),
+    broken(
+        "a seal nobody has",
+        HUB,
+        Replace("\"hmac-sha256\"", "\"crc32\""),
+        Of("crc32"),
+        &["seal", "hmac-sha256"],
+    ),
+    broken(
+        "a message kind that is none",
+        P23,
+        Replace("\"disability_subsidy/event\"", "\"disability_subsidy/letter\""),
+        Of("disability_subsidy/letter"),
+        &["disability_subsidy/letter"],
+    ),
+    broken(
+        "no way to answer the party",
+        P44,
+        Replace("[format.reply]", "[format.replies]"),
+        Of("[format.replies]"),
+        &["replies"],
+    ),
+    broken(
+        "a canonical field that does not exist",
+        SUBSIDY_23,
+        Replace("canonical = \"applicant.name\"", "canonical = \"applicant.nickname\""),
+        Of("applicant.nickname"),
+        &["Person has no field `nickname`"],
+    ),
+    broken(
+        "a type that does not fit",
+        SUBSIDY_23,
+        Replace("path = \"sqr.xm\", required = true", "path = \"sqr.xm\", type = \"bool\""),
+        Of("path = \"sqr.xm\", type"),
+        &["does not fit", "applicant.name"],
+    ),
+    broken(
+        "a required field without a source",
+        SUBSIDY_44,
+        Replace(
+            "  { canonical = \"acceptanceNumber\", path = \"Case.@no\", required = true },\n",
+            "",
+        ),
+        At(1),
+        &["required", "acceptanceNumber", "no source"],
+    ),
+    broken(
+        "a field lost without a word",
+        SUBSIDY_44,
+        Replace("  { canonical = \"agent.address\", path = \"Agent.Address\" },\n", ""),
+        At(1),
+        &["agent.address", "lost", "drops"],
+    ),
+    broken(
+        "two sources for one target",
+        SUBSIDY_23,
+        Replace("canonical = \"agent.address\"", "canonical = \"agent.phone\""),
+        Of("path = \"dbr.lxdz\""),
+        &["agent.phone", "has a source already at line"],
+    ),
+    broken(
+        "two fields in one place",
+        SUBSIDY_23,
+        Replace("path = \"dbr.lxdz\"", "path = \"dbr.lxdh\""),
+        Of("canonical = \"agent.address\""),
+        &["dbr.lxdh", "written already by line"],
+    ),
+    broken(
+        "an unknown code list",
+        SUBSIDY_44,
+        Replace("codes = \"hardship_kind\"", "codes = \"hardships\""),
+        Of("hardships"),
+        &["no list `hardships`"],
+    ),
+    broken(
+        "an unknown key in a table",
+        SUBSIDY_44,
+        Replace("path = \"Applicant.IdNo\"", "path = \"Applicant.IdNo\", requird = true"),
+        Of("requird"),
+        &["requird"],
+    ),
+    broken(
+        "a value of an enumeration that does not exist",
+        EVENT_44,
+        Replace("LAPSE", "LAPSE\", APPLICATION_LOST = \"LOST"),
+        Of("APPLICATION_LOST"),
+        &["EventType has no value APPLICATION_LOST"],
+    ),
+    broken(
+        "a value without a counterpart",
+        EVENT_44,
+        Replace("CHECK_PASSED = \"CHECK_OK\", ", ""),
+        Of("CHECK_DOUBT"),
+        &["CHECK_PASSED", "no counterpart"],
+    ),
+    broken(
+        "an example that reads otherwise",
+        CHILD_HUB,
+        Replace("\"acceptanceNumber\": \"", "\"acceptanceNumber\": \"X"),
+        Of("[[example]]"),
+        &["example", "acceptanceNumber"],
+    ),
+    broken(
+        "a drop without a reason",
+        SUBSIDY_23,
+        Replace(", why = \"what", ", whi = \"what"),
+        Of("whi = "),
+        &["why"],
+    ),
+    broken("a table that is missing", CHILD_HUB, Remove, At(0), &["cannot be read"]),
+    broken(
+        "a code without a counterpart",
+        "codes/hardship_kind.csv",
+        Replace(",MG", ","),
+        At(usize::MAX),
+        &["code 3 of list `hardship_kind`", "no counterpart"],
+    ),
+    broken(
+        "a code that stands twice",
+        "codes/relation.csv",
+        Replace("\n02,", "\n01,"),
+        Of("户主"),
+        &["`01` stands twice"],
+    ),
+    broken(
+        "a row cut short",
+        "codes/relation.csv",
+        Replace("02,户主,户主", "02,户主"),
+        Of("02,户主"),
+        &["cells"],
+    ),
+    broken("a code list that is missing", "codes/sex.csv", Remove, At(usize::MAX), &["sex"]),
+    broken(
+        "a division of no level",
+        "divisions.csv",
+        Replace(",county", ",township"),
+        Of(",township"),
+        &["code,name,level"],
+    ),
+];
+
+/// The faulty lines of what a command said, `file:line: words`, and whether it exited with 1.
+fn faults(config: &Path, command: &str) -> BTreeSet<String> {
+    let output = Command::new(TONGBAN)
+        .args([command, "--config", config.join(MAIN).to_str().unwrap()])
+        .current_dir(config)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{command} accepts it: {}", said(&output));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("tongban: the configuration has "), "{stderr}");
+    stderr.lines().skip(1).map(str::to_owned).collect()
+}
+
+/// What is not as it should be with one broken configuration.
+fn complaint(house: &House, case: &Broken) -> Option<String> {
+    let config = house.root().join("broken");
+    fs::remove_dir_all(&config).unwrap_or_default();
+    copy(&house.root().join("config"), &config);
+    let file = config.join(case.file);
+    let edited = apply(&file, &case.edit);
+    let told = faults(&config, "check");
+    let by_serve = faults(&config, "serve");
+    if told != by_serve {
+        return Some(format!("check says\n{told:#?}\nand serve says\n{by_serve:#?}"));
+    }
+    let name = file.to_str().unwrap();
+    let at = match case.line {
+        Of(mark) => {
+            let at = edited.lines().position(|line| line.contains(mark));
+            format!("{name}:{}: ", at.unwrap_or_else(|| panic!("no line with {mark}")) + 1)
+        }
+        // Where the line is that of another file, the words must do.
+        At(usize::MAX) => String::new(),
+        At(line) => format!("{name}:{line}: "),
+    };
+    let fits = |line: &String| line.contains(&at) && case.words.iter().all(|w| line.contains(w));
+    (!told.iter().any(fits)).then(|| format!("no `{at}…{:?}` in\n{told:#?}", case.words))
+}
+
+fn apply(file: &Path, edit: &Edit) -> String {
+    match edit {
+        Remove => {
+            fs::remove_file(file).unwrap();
+            String::new()
+        }
+        Replace(from, to) => {
+            let text = fs::read_to_string(file).unwrap();
+            assert!(text.contains(from), "{file:?} does not hold {from}");
+            let text = text.replacen(from, to, 1);
+            fs::write(file, &text).unwrap();
+            text
+        }
+    }
+}
+
+#[test]
+fn every_broken_configuration_is_refused_with_file_line_and_fault() {
+    const { assert!(ALL.len() >= 20) };
+    let house = House::build(Plan::new());
+    let complaints: Vec<String> = ALL
+        .iter()
+        .filter_map(|case| Some(format!("# {}\n{}", case.what, complaint(&house, case)?)))
+        .collect();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
+}
+
+#[test]
+fn the_faults_of_all_files_are_told_at_once() {
+    let house = House::build(Plan::new());
+    let config = house.root().join("broken");
+    copy(&house.root().join("config"), &config);
+    let edits = [
+        (MAIN, Replace("edge = \"127.0.0.1:0\"", "edge = \"8443\"")),
+        (MAIN, Replace("lease_ms = 30000", "lease_ms = 9000")),
+        (P44, Replace("https://127", "http://127")),
+        (P23, Replace("wire = \"json\"", "wire = \"yaml\"")),
+        (SUBSIDY_23, Replace("canonical = \"applicant.name\"", "canonical = \"applicant.nick\"")),
+        (SUBSIDY_23, Replace("codes = \"hardship_kind\"", "codes = \"hardships\"")),
+        (EVENT_44, Replace("CHECK_PASSED = \"CHECK_OK\", ", "")),
+        ("divisions.csv", Replace(",county", ",township")),
+    ];
+    for (file, edit) in &edits {
+        apply(&config.join(file), edit);
+    }
+    let told = faults(&config, "check");
+    assert_eq!(told, faults(&config, "serve"));
+    let words = [
+        "listen.edge",
+        "dispatch.lease_ms",
+        "delivery.endpoint",
+        "wire",
+        "`nick`",
+        "hardships",
+        "CHECK_PASSED",
+        "code,name,level",
+    ];
+    for word in words {
+        assert!(told.iter().any(|line| line.contains(word)), "{word} is not told in {told:#?}");
+    }
+}
+
+#[test]
+fn the_committed_configuration_is_whole() {
+    let house = House::build(Plan::new());
+    let checked = house.command(&["check"]);
+    assert!(checked.status.success(), "{}", said(&checked));
+    for party in ["national", "23-heilongjiang", "44-guangdong"] {
+        assert!(said(&checked).contains(party), "{}", said(&checked));
+    }
+    let checked = house.command(&["check", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(report["ok"], true);
+    assert_eq!(report["tables"].as_array().unwrap().len(), 12);
+}
+
+#[test]
+fn the_environment_overrides_a_setting_and_is_checked_too() {
+    let house = House::build(Plan::new());
+    let check = |name: &str, value: &str| {
+        Command::new(TONGBAN)
+            .args(["check", "--config", house.config().to_str().unwrap()])
+            .env(name, value)
+            .output()
+            .unwrap()
+    };
+    assert!(check("TONGBAN__LISTEN__EDGE", "127.0.0.1:9000").status.success());
+    let refused = check("TONGBAN__LISTEN__EDGE", "nowhere");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("listen.edge"), "{}", said(&refused));
+    let refused = check("TONGBAN__DISPATCH__ATTEMPTS", "many");
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+}
