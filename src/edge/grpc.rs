@@ -203,7 +203,7 @@ impl Call {
         outcome: Result<Answer, Problem>,
     ) -> Result<Response<pb::Application>, Status> {
         let answer = outcome.map_err(|problem| self.refuse(problem))?;
-        let mut response = Response::new(answer.application);
+        let mut response = Response::new(*answer.application);
         if answer.replayed {
             let yes = tonic::metadata::MetadataValue::from_static("true");
             response.metadata_mut().insert(REPLAYED, yes);
@@ -260,7 +260,8 @@ impl ApplicationService for Applications {
         let outcome = async {
             let caller = call.caller(Scope::Submit)?;
             let key = call.key.as_ref().map_err(Problem::clone)?;
-            let application = message.application.ok_or_else(|| {
+            // On the heap from here on: by value it would be moved at every step of the way.
+            let application = message.application.map(Box::new).ok_or_else(|| {
                 Problem::violations(vec![Violation::form("", "is required; fill it in")])
             })?;
             self.intake.submit(caller, key, application, call.trace).await

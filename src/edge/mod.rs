@@ -120,7 +120,8 @@ impl Doors {
             let certificate = certificates.and_then(|chain| chain.first());
             let connection = Arc::new(stack.connection(certificate.map(|c| c.as_ref())));
             let service = hyper::service::service_fn(move |request| {
-                Arc::clone(&stack).answer(Arc::clone(&connection), request)
+                // hyper moves the future a few times; a pointer is quicker to move.
+                Box::pin(Arc::clone(&stack).answer(Arc::clone(&connection), request))
             });
             let builder = http(executor);
             let serving =

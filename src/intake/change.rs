@@ -99,8 +99,8 @@ impl Intake {
             now: clock::now_micros(),
         };
         match self.store.apply(change).await.map_err(told)? {
-            Applied::Done(application) => Ok(Answer { application: *application, replayed: false }),
-            Applied::Replayed(first) => Ok(Answer { application: *first, replayed: true }),
+            Applied::Done(application) => Ok(Answer { application, replayed: false }),
+            Applied::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Applied::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
             Applied::Refused(refusal) => {
                 Err(self.refuse(caller, operation, refused(refusal)).await)

@@ -51,7 +51,7 @@ pub struct Intake {
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The application as it stands.
-    pub application: pb::Application,
+    pub application: Box<pb::Application>,
     /// Whether this is the stored answer to an earlier call with the same key.
     pub replayed: bool,
 }
@@ -85,7 +85,7 @@ impl Intake {
         &self,
         caller: &Caller,
         key: &str,
-        application: pb::Application,
+        application: Box<pb::Application>,
         trace: TraceContext,
     ) -> Result<Answer, Problem> {
         self.take_application(caller, ("SubmitApplication", key), application, trace).await
@@ -164,7 +164,7 @@ impl Intake {
         &self,
         caller: &Caller,
         (operation, key): (&str, &str),
-        mut application: pb::Application,
+        mut application: Box<pb::Application>,
         trace: TraceContext,
     ) -> Result<Answer, Problem> {
         scrub(&mut application);
@@ -185,9 +185,9 @@ impl Intake {
             Accepted::New(application) => {
                 let business = application.business().as_str_name();
                 telemetry::count_taken(caller.party(), business);
-                Ok(Answer { application: *application, replayed: false })
+                Ok(Answer { application, replayed: false })
             }
-            Accepted::Replayed(first) => Ok(Answer { application: *first, replayed: true }),
+            Accepted::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Accepted::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
             Accepted::Duplicate { first } => Err(self.duplicate(caller, operation, first).await),
         }
@@ -196,7 +196,7 @@ impl Intake {
     fn prepare(
         &self,
         caller: &Caller,
-        mut application: pb::Application,
+        mut application: Box<pb::Application>,
         content: Vec<u8>,
         key: IdempotencyKey,
         trace: TraceContext,
@@ -275,7 +275,7 @@ impl Intake {
             None => Ok(None),
             Some(Recalled::KeyReused) => Err(key_reused()),
             Some(Recalled::Answer(first)) => {
-                Ok(Some(Answer { application: *first, replayed: true }))
+                Ok(Some(Answer { application: first, replayed: true }))
             }
         }
     }

@@ -133,6 +133,7 @@ impl Intake {
         let head = &message.head;
         if violations.is_empty() {
             let key = ("Message", head.message_number.as_str());
+            let application = Box::new(application);
             let taken = self.take_application(caller, key, application, trace).await;
             return taken.map_err(|problem| in_their_paths(problem, format, head));
         }

@@ -63,7 +63,7 @@ fn new(n: u8) -> NewApplication {
     application.submitting_party = "23".into();
     application.handling_party = "national".into();
     NewApplication {
-        application,
+        application: Box::new(application),
         content,
         id,
         key: key(n, n),

@@ -29,7 +29,7 @@ pub struct Reach {
 /// A new application, checked and routed.
 pub struct NewApplication {
     /// The application with all its fields but state, version and times.
-    pub application: pb::Application,
+    pub application: Box<pb::Application>,
     /// The application encoded as it came, without what the gateway sets; what is stored.
     pub content: Vec<u8>,
     /// Its id.

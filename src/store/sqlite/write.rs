@@ -66,7 +66,7 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
     idempotency(scope, &new.key, row, new.now, None)?;
     leaf(scope, &first_leaf)?;
     scope.overlay.open(&new.benefits, *id);
-    Ok(Accepted::New(Box::new(new.application)))
+    Ok(Accepted::New(new.application))
 }
 
 pub(super) fn apply(scope: &mut Scope<'_>, change: &Change) -> Result<Applied, StoreError> {
