@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a refused report may wait for the withdrawal that explains it.
-const EXPLANATION: Duration = Duration::from_secs(60);
+const EXPLANATION: Duration = Duration::from_secs(600);
 
 /// Submits what the settings plan, in turn, at the set rate.
 pub(super) async fn submit_all(desk: Arc<Desk>) {
