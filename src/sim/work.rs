@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a refused report may wait for the withdrawal that explains it.
-const EXPLANATION: Duration = Duration::from_secs(60);
+const EXPLANATION: Duration = Duration::from_secs(600);
 
 /// Submits what the settings plan, in turn, at the set rate.
 pub(super) async fn submit_all(desk: Arc<Desk>) {
@@ -280,7 +280,7 @@ fn decide(desk: &Desk, case: &Case) -> Decision {
 
 fn reasons(desk: &Desk, case: &Case) -> &'static [&'static str] {
     match (case.business, desk.settings.role) {
-        (Business::Subsidy, Role::National) => &["99", "35", "34", "33", "32", "31"],
+        (Business::Subsidy, Role::National) => &["35", "99", "34", "33", "32", "31"],
         (Business::Subsidy, _) => {
             &["11", "12", "13", "14", "15", "16", "17", "18", "31", "32", "33", "34", "35", "99"]
         }
