@@ -21,9 +21,17 @@ pub(super) enum Admission {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Admitting { failures: u32 },
-    Refusing { until: Instant },
-    Probing { since: Instant },
+    /// Failures in a row, and when the last of them was seen.
+    Admitting {
+        failures: u32,
+        last: Option<Instant>,
+    },
+    Refusing {
+        until: Instant,
+    },
+    Probing {
+        since: Instant,
+    },
 }
 
 pub(super) struct Breaker {
@@ -37,7 +45,7 @@ pub(super) struct Breaker {
 impl Breaker {
     pub(super) fn new(settings: &config::Dispatch) -> Self {
         Self {
-            state: Mutex::new(State::Admitting { failures: 0 }),
+            state: Mutex::new(State::Admitting { failures: 0, last: None }),
             failures: settings.breaker_failures.max(1),
             pause: Duration::from_millis(settings.breaker_open_ms),
             patience: Duration::from_millis(settings.lease_ms),
@@ -80,16 +88,19 @@ impl Breaker {
     /// The party answered, whatever it said.
     pub(super) fn succeeded(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State::Admitting { failures: 0 };
+        *state = State::Admitting { failures: 0, last: None };
     }
 
-    /// The party did not answer, or with a fault of its own. Returns whether this opened it.
-    pub(super) fn failed(&self, now: Instant) -> bool {
+    /// The party did not answer, or with a fault of its own; `began` is when the attempt did.
+    /// What was in flight together when a connection broke is one failure. Returns whether this
+    /// opened the breaker.
+    pub(super) fn failed(&self, began: Instant, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let refusing = State::Refusing { until: now + self.pause };
         let (next, opened) = match *state {
-            State::Admitting { failures } if failures + 1 < self.failures => {
-                (State::Admitting { failures: failures + 1 }, false)
+            State::Admitting { last: Some(last), .. } if began < last => return false,
+            State::Admitting { failures, .. } if failures + 1 < self.failures => {
+                (State::Admitting { failures: failures + 1, last: Some(now) }, false)
             }
             State::Admitting { .. } => (refusing, true),
             State::Probing { .. } => (refusing, false),
@@ -116,11 +127,11 @@ mod tests {
     fn it_opens_after_failures_in_a_row_and_closes_after_a_good_probe() {
         let breaker = breaker();
         let start = Instant::now();
-        assert!(!breaker.failed(start));
+        assert!(!breaker.failed(start, start));
         breaker.succeeded();
-        assert!(!breaker.failed(start));
-        assert!(!breaker.failed(start));
-        assert!(breaker.failed(start));
+        assert!(!breaker.failed(start, start));
+        assert!(!breaker.failed(start, start));
+        assert!(breaker.failed(start, start));
         let later = start + Duration::from_secs(1);
         assert_eq!(breaker.admit(start), Admission::NotBefore(later));
         assert_eq!(breaker.admit(later), Admission::Probe);
@@ -130,13 +141,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_in_flight_together_is_one_failure() {
+        let breaker = breaker();
+        let start = Instant::now();
+        let broke = start + Duration::from_millis(5);
+        (0..32).for_each(|_| assert!(!breaker.failed(start, broke)));
+        assert_eq!(breaker.admit(broke), Admission::Any);
+        assert!(!breaker.failed(broke, broke));
+        assert!(breaker.failed(broke, broke));
+    }
+
+    #[test]
     fn a_failed_or_unused_probe_does_not_close_it() {
         let breaker = breaker();
         let start = Instant::now();
-        (0..3).for_each(|_| _ = breaker.failed(start));
+        (0..3).for_each(|_| _ = breaker.failed(start, start));
         let later = start + Duration::from_secs(1);
         assert_eq!(breaker.admit(later), Admission::Probe);
-        breaker.failed(later);
+        breaker.failed(later, later);
         assert!(matches!(breaker.admit(later), Admission::NotBefore(_)));
         let last = later + Duration::from_secs(1);
         assert_eq!(breaker.admit(last), Admission::Probe);

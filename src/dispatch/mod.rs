@@ -182,7 +182,7 @@ impl Lane {
         let began = Instant::now();
         let outcome = self.partner.deliver(&lease, &span.context()).await;
         let settlement = self.settlement(&lease, &outcome);
-        self.report(&lease, &outcome, &settlement, began.elapsed());
+        self.report(&lease, &outcome, &settlement, began);
         span.set("outcome", outcome.word());
         if !matches!(outcome, Outcome::Delivered) {
             span.fail(outcome.word());
@@ -221,10 +221,10 @@ impl Lane {
         }
     }
 
-    fn report(&self, lease: &Lease, outcome: &Outcome, settlement: &Settlement, took: Duration) {
+    fn report(&self, lease: &Lease, outcome: &Outcome, settlement: &Settlement, began: Instant) {
         match outcome {
             Outcome::Unknown { .. } | Outcome::Again { after: None, .. } => {
-                if self.breaker.failed(Instant::now()) {
+                if self.breaker.failed(began, Instant::now()) {
                     tracing::warn!(party.code = lease.party(), "party does not answer; pausing");
                 }
             }
@@ -236,7 +236,7 @@ impl Lane {
         let parked = matches!(settlement, Settlement::Parked { .. } | Settlement::Refused { .. });
         let note = outcome.note();
         let trace_id = lease.trace().trace_id_hex();
-        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if parked {
             tracing::error!(
                 delivery = lease.delivery(),
