@@ -58,6 +58,9 @@ pub(super) struct Arguments {
     /// Applications begun a second by each system.
     #[arg(long, default_value_t = 25)]
     rate: u32,
+    /// Seed of the people and the faults that are made up.
+    #[arg(long, default_value_t = 20_250_510)]
+    seed: u32,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {

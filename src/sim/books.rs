@@ -20,6 +20,7 @@ struct Submitted {
     /// Province of the residents: `23`, `44`, `other`.
     home: String,
     facts: String,
+    trace_id: String,
     /// When first tried, RFC 3339.
     tried: String,
     application_id: String,
@@ -44,6 +45,8 @@ struct Handled {
     number: String,
     business: Business,
     application_id: String,
+    /// The trace of the first message about it.
+    trace_id: String,
     facts: String,
     effects: BTreeMap<&'static str, u32>,
     decided: Option<&'static str>,
@@ -77,12 +80,19 @@ impl Books {
     }
 
     /// A case that is about to be submitted for the first time.
-    pub(super) fn tried(&self, number: &str, business: Business, home: &str, facts: String) {
+    pub(super) fn tried(
+        &self,
+        number: &str,
+        business: Business,
+        home: &str,
+        (facts, trace_id): (String, String),
+    ) {
         let case = Submitted {
             number: number.into(),
             business,
             home: home.into(),
             facts,
+            trace_id,
             tried: now(),
             application_id: String::new(),
             accepted: None,
@@ -198,6 +208,7 @@ impl Inner {
             number: message.number.clone(),
             business: message.business,
             application_id: message.application.clone(),
+            trace_id: message.trace.trace_id_hex(),
             facts: String::new(),
             effects: BTreeMap::new(),
             decided: None,
@@ -234,13 +245,14 @@ mod tests {
             accepted_in: String::new(),
             home: String::new(),
             content: Content::Event { what, granted: true, decision: "d".into() },
+            trace: crate::model::trace::TraceContext::new(),
         }
     }
 
     #[test]
     fn a_repeated_number_takes_no_effect_and_another_number_does() {
         let books = Books::default();
-        books.tried("A1", Business::Subsidy, "44", "f".into());
+        books.tried("A1", Business::Subsidy, "44", ("f".into(), String::new()));
         assert!(books.receive(&event("m1", Happening::Decided)));
         assert!(!books.receive(&event("m1", Happening::Decided)));
         assert!(books.receive(&event("m2", Happening::Decided)));

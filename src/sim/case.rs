@@ -4,6 +4,8 @@
 use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 
+use crate::model::trace::TraceContext;
+
 /// What is applied for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) enum Business {
@@ -281,6 +283,7 @@ pub(super) struct Report {
     pub missing: Vec<String>,
     pub papers: Vec<Paper>,
     pub decision: Option<Decision>,
+    pub trace: TraceContext,
 }
 
 /// What a message that was received holds, as far as the simulator needs it.
@@ -294,6 +297,8 @@ pub(super) struct Received {
     pub accepted_in: String,
     pub home: String,
     pub content: Content,
+    /// The trace it came with, which what follows from it goes on.
+    pub trace: TraceContext,
 }
 
 #[derive(Clone, Debug)]

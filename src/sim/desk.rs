@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    model::{clock, codes::Codes, divisions::Divisions},
+    model::{clock, codes::Codes, divisions::Divisions, trace::TraceContext},
     sim::{
         books::Books,
         case::{Content, Happening, Received},
@@ -93,14 +93,19 @@ impl Desk {
     }
 
     /// Takes a message: its number, or why it is refused. A repeated number changes nothing.
-    pub(super) fn take(self: &Arc<Self>, bytes: &[u8]) -> Result<String, String> {
-        let received = match self.voice.read(bytes) {
+    pub(super) fn take(
+        self: &Arc<Self>,
+        bytes: &[u8],
+        trace: Option<TraceContext>,
+    ) -> Result<String, String> {
+        let mut received = match self.voice.read(bytes) {
             Ok(received) => received,
             Err(error) => {
                 self.books.problem(format!("a message was not understood: {error:#}"));
                 return Err(error.to_string());
             }
         };
+        received.trace = trace.unwrap_or(received.trace);
         let message = received.message.clone();
         if self.books.receive(&received) {
             self.act(received);

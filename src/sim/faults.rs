@@ -44,7 +44,7 @@ const KINDS: [(Fault, &str, f64, [u64; 2]); 10] = [
     (Fault::ErrorAfter, "error_after", 0.05, [0, 0]),
     (Fault::Garbage, "garbage", 0.05, [0, 0]),
     (Fault::Busy, "busy", 0.05, [0, 0]),
-    (Fault::Close, "close", 0.03, [0, 0]),
+    (Fault::Close, "close", 0.01, [0, 0]),
     (Fault::Duplicate, "duplicate", 0.2, [0, 0]),
     (Fault::Reorder, "reorder", 0.3, [50, 600]),
     (Fault::Abandon, "abandon", 0.05, [1, 15]),

@@ -76,19 +76,21 @@ impl Gateway {
     }
 
     /// Says it until the answer is understood: what it was, and how long the answered call took.
+    /// Every try bears the trace of what it follows from.
     /// `None` only when the simulator stops.
     pub(super) async fn say(
         &self,
         voice: &dyn Voice,
         call: &Call,
+        trace: &TraceContext,
         faults: &Faults,
     ) -> Option<(Said, Duration)> {
+        let repeat = || self.repeat(voice, call, trace, faults);
         if let Some(held) = faults.lasts(Fault::Reorder) {
             tokio::time::sleep(held).await;
         }
         if faults.strikes(Fault::Duplicate) {
-            let (one, two) =
-                tokio::join!(self.repeat(voice, call, faults), self.repeat(voice, call, faults));
+            let (one, two) = tokio::join!(repeat(), repeat());
             // Both must hear the same; a difference is told as a refusal that stands out.
             return match (one, two) {
                 (Some(one), Some(two)) if one.0 == two.0 => Some(one),
@@ -98,22 +100,22 @@ impl Gateway {
                 _ => None,
             };
         }
-        self.repeat(voice, call, faults).await
+        repeat().await
     }
 
     async fn repeat(
         &self,
         voice: &dyn Voice,
         call: &Call,
+        trace: &TraceContext,
         faults: &Faults,
     ) -> Option<(Said, Duration)> {
-        let trace = TraceContext::new();
         let mut wait = Duration::from_millis(25);
         loop {
             let began = Instant::now();
             let asked = tokio::select! {
                 () = self.stop.cancelled() => return None,
-                asked = self.once(voice, call, &trace, faults.lasts(Fault::Abandon)) => asked,
+                asked = self.once(voice, call, trace, faults.lasts(Fault::Abandon)) => asked,
             };
             let pause = match asked {
                 Ok(Said::Unclear) | Err(None) => wait,
@@ -142,7 +144,7 @@ impl Gateway {
             .post(format!("{}{}", self.base, call.path))
             .bearer_auth(self.token().map_err(|_| None)?)
             .header(header::CONTENT_TYPE, call.content_type)
-            .header("traceparent", trace.to_string())
+            .header("traceparent", trace.child().to_string())
             .timeout(abandon.unwrap_or(PATIENCE))
             .body(call.body.clone());
         if let Some(key) = &call.key {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    model::codes::Codes,
+    model::{codes::Codes, trace::TraceContext},
     sim::{
         case::{Body, Business, Content, Decision, Form, Happening, Received, Report, digest},
         cycle::Writing,
@@ -296,6 +296,7 @@ fn received(
         accepted_in: get("head.area_accept"),
         home: get("head.area_home"),
         content,
+        trace: TraceContext::new(),
     };
     ensure!(received.message.len() == 32, "head.msg_id must be 32 digits");
     ensure!(!received.number.is_empty(), "head.case_no is missing");

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    model::codes::Codes,
+    model::{codes::Codes, trace::TraceContext},
     sim::{
         case::{Business, Content, Form, Happening, Received, Report, digest},
         cycle::Writing,
@@ -134,6 +134,7 @@ impl Voice for Platform {
             accepted_in: get("bwt.slqh"),
             home: get("bwt.ywsdqh"),
             content,
+            trace: TraceContext::new(),
         };
         ensure!(received.message.len() == 32, "bwt.bwbh must be 32 digits");
         ensure!(!received.number.is_empty(), "bwt.slbh is missing");

@@ -5,7 +5,7 @@ use anyhow::{bail, ensure};
 use jiff::Timestamp;
 
 use crate::{
-    model::codes::Codes,
+    model::{codes::Codes, trace::TraceContext},
     sim::{
         case::{Business, Content, Decision, Form, Happening, Received, Report, digest},
         cycle::Writing,
@@ -147,6 +147,7 @@ impl Voice for Province {
             accepted_in: get("Content.Case.@acceptArea"),
             home: get("Content.Case.@homeArea"),
             content,
+            trace: TraceContext::new(),
         };
         ensure!(received.message.len() == 32, "Header.@id must be 32 digits");
         ensure!(!received.number.is_empty(), "Header.CaseNo is missing");

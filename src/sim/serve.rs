@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    model::trace::TraceContext,
     sim::{
         desk::Desk,
         faults::{Fault, Spec},
@@ -153,10 +154,12 @@ async fn answer(
 }
 
 async fn message(desk: &Arc<Desk>, request: Request<Incoming>) -> io::Result<Answer> {
+    let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let trace = trace.and_then(TraceContext::parse);
     let body = Limited::new(request.into_body(), MESSAGE_BYTES).collect().await;
     let bytes = body.map_err(|_| io::ErrorKind::UnexpectedEof)?.to_bytes();
     let xml = bytes.trim_ascii_start().starts_with(b"<");
-    Ok(match desk.take(&bytes) {
+    Ok(match desk.take(&bytes, trace) {
         Ok(number) => told(StatusCode::OK, desk.voice.answer(xml, &number, None)),
         Err(why) => told(StatusCode::BAD_REQUEST, desk.voice.answer(xml, "", Some(&why))),
     })

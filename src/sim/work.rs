@@ -6,7 +6,7 @@ use std::{sync::Arc, sync::PoisonError, time::Duration};
 use jiff::{ToSpan as _, civil::Date};
 
 use crate::{
-    model::clock,
+    model::{clock, trace::TraceContext},
     sim::{
         case::{Body, Business, Content, Decision, Form, Happening, Paper, Received, Report},
         desk::Desk,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a refused report may wait for the withdrawal that explains it.
-const EXPLANATION: Duration = Duration::from_secs(60);
+const EXPLANATION: Duration = Duration::from_secs(600);
 
 /// Submits what the settings plan, in turn, at the set rate.
 pub(super) async fn submit_all(desk: Arc<Desk>) {
@@ -47,9 +47,10 @@ pub(super) async fn submit_all(desk: Arc<Desk>) {
 
 async fn submit(desk: &Desk, form: Form, home: &str) -> Option<()> {
     let number = form.number.as_str();
-    desk.books.tried(number, form.business(), home, form.facts());
+    let trace = TraceContext::new();
+    desk.books.tried(number, form.business(), home, (form.facts(), trace.trace_id_hex()));
     let call = desk.voice.submission(&form, &message_number());
-    let (said, took) = desk.gateway.say(&*desk.voice, &call, &desk.faults).await?;
+    let (said, took) = desk.gateway.say(&*desk.voice, &call, &trace, &desk.faults).await?;
     let application = match said {
         Said::Done(application) => application,
         Said::Refused(reason) => {
@@ -66,6 +67,7 @@ async fn submit(desk: &Desk, form: Form, home: &str) -> Option<()> {
         application,
         accepted_in: form.accepted_in.clone(),
         home: form.home.clone(),
+        trace,
     };
     match &form.body {
         Body::Marriage(couple) => register(desk, &case, &couple.registry).await,
@@ -80,6 +82,7 @@ struct Case {
     application: String,
     accepted_in: String,
     home: String,
+    trace: TraceContext,
 }
 
 impl Case {
@@ -95,6 +98,7 @@ impl Case {
             missing: Vec::new(),
             papers: Vec::new(),
             decision: None,
+            trace: self.trace,
         }
     }
 }
@@ -197,6 +201,7 @@ pub(super) async fn handle(desk: &Desk, received: Received) -> Option<()> {
         application: received.application,
         accepted_in: received.accepted_in,
         home: received.home,
+        trace: received.trace,
     };
     desk.think().await;
     if case.business == Business::Marriage {
@@ -275,7 +280,7 @@ fn decide(desk: &Desk, case: &Case) -> Decision {
 
 fn reasons(desk: &Desk, case: &Case) -> &'static [&'static str] {
     match (case.business, desk.settings.role) {
-        (Business::Subsidy, Role::National) => &["99", "35", "34", "33", "32", "31"],
+        (Business::Subsidy, Role::National) => &["35", "99", "34", "33", "32", "31"],
         (Business::Subsidy, _) => {
             &["11", "12", "13", "14", "15", "16", "17", "18", "31", "32", "33", "34", "35", "99"]
         }
@@ -300,7 +305,7 @@ async fn progress(desk: &Desk, report: &Report) -> Option<bool> {
 
 async fn tell(desk: &Desk, report: &Report) -> Option<Said> {
     let call = desk.voice.report(report, &message_number());
-    Some(desk.gateway.say(&*desk.voice, &call, &desk.faults).await?.0)
+    Some(desk.gateway.say(&*desk.voice, &call, &report.trace, &desk.faults).await?.0)
 }
 
 fn message_number() -> String {

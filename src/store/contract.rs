@@ -329,6 +329,22 @@ async fn a_reader_that_resumes_misses_no_event_and_sees_only_its_own() {
 }
 
 #[tokio::test]
+async fn leasing_wakes_nobody_and_settling_does() {
+    let place = Place::new();
+    let store = place.open();
+    accepted(&*store, 1).await;
+    let mut changes = store.changes();
+    changes.borrow_and_update();
+    let lease = lease_one(&*store, "national").await.unwrap();
+    assert!(lease_one(&*store, "national").await.is_none());
+    assert!(!changes.has_changed().unwrap());
+    let due = clock::now_micros();
+    let again = Settlement::Again { due, unknown: false, counted: true, note: String::new() };
+    store.settle(lease, again).await.unwrap();
+    assert!(changes.has_changed().unwrap());
+}
+
+#[tokio::test]
 async fn forgotten_keys_are_free_again() {
     let place = Place::new();
     let store = place.open();

@@ -156,7 +156,8 @@ pub trait Store: Send + Sync + 'static {
     /// Any [`StoreError`].
     async fn totals(&self) -> Result<Totals, StoreError>;
 
-    /// The number of the last event; changes after each commit. Subscribe before reading.
+    /// The number of the last event; changes after each commit that has news: an event, or a
+    /// delivery that may now be due. Subscribe before reading.
     fn changes(&self) -> watch::Receiver<i64>;
 
     /// The keyed digest under which people are compared.

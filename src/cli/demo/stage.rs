@@ -140,6 +140,7 @@ impl Stage {
         document["seal_key"] = value(self.certificate("national.seal.key"));
         document["config"] = value(self.dir.join("config").display().to_string());
         document["rate"] = value(i64::from(arguments.rate.max(1)));
+        document["seed"] = value(i64::from(arguments.seed));
         document["faults"] = value(arguments.faults.clone().unwrap_or_default());
         document["end_with_stdin"] = value(true);
         let mut tls = Table::new();

@@ -144,6 +144,7 @@ pub(super) fn settle(
     if settled == 0 {
         return Ok(()); // The lease had expired; whoever holds it now asks the receiver.
     }
+    scope.news = true; // What waited behind it in the application's order may go.
     let (what, step, reach) = match settlement {
         Settlement::Again { .. } => return Ok(()),
         Settlement::Delivered { reach } => ("DELIVERED", lease.step_when_delivered(), reach),
@@ -173,6 +174,7 @@ pub(super) fn revive(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize,
             )?
             .execute(params![delivery, now])?;
         revived += changed;
+        scope.news |= changed > 0;
         if changed == 1 {
             let entry = Entry {
                 kind: Kind::Delivery,

@@ -169,6 +169,7 @@ fn event(
     time: i64,
     detail: Option<Vec<u8>>,
 ) -> Result<(), StoreError> {
+    scope.news = true;
     scope.last_event = scope
         .transaction
         .prepare_cached(

@@ -56,6 +56,15 @@ pub(super) struct Scope<'a> {
     pub(super) vault: &'a Vault,
     /// Number of the last event written.
     pub(super) last_event: i64,
+    /// Whether there is something for who waits: an event, or a delivery that may now be due.
+    pub(super) news: bool,
+}
+
+/// What a committed batch hands on.
+struct Committed {
+    overlay: Overlay,
+    last_event: i64,
+    news: bool,
 }
 
 /// Sends the answer once the commit has ended: `None` for done, the error for failed.
@@ -122,11 +131,12 @@ impl Writer {
         let mut finishes: Vec<Finish> = Vec::new();
         let outcome = self.transact(batch, &mut finishes);
         let failure = match outcome {
-            Ok((overlay, last_event)) => {
+            Ok(Committed { overlay, last_event, news }) => {
                 self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
+                // A lease is no news: who looks for work would wake itself, without end.
                 self.changed.send_if_modified(|last| {
                     *last = last_event.max(*last);
-                    true
+                    news
                 });
                 None
             }
@@ -144,7 +154,7 @@ impl Writer {
         &mut self,
         batch: impl Iterator<Item = Command>,
         finishes: &mut Vec<Finish>,
-    ) -> Result<(Overlay, i64), StoreError> {
+    ) -> Result<Committed, StoreError> {
         let began = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = match began {
             Ok(transaction) => transaction,
@@ -160,6 +170,7 @@ impl Writer {
             overlay: Overlay::default(),
             vault: &self.vault,
             last_event: 0,
+            news: false,
         };
         let mut failed = None;
         for command in batch {
@@ -171,11 +182,12 @@ impl Writer {
             finishes.push(finish);
             failed = error;
         }
-        let Scope { overlay, last_event, .. } = scope;
-        match failed {
-            Some(error) => Err(error),
-            None => transaction.commit().map(|()| (overlay, last_event)).map_err(StoreError::from),
+        let Scope { overlay, last_event, news, .. } = scope;
+        if let Some(error) = failed {
+            return Err(error);
         }
+        transaction.commit()?;
+        Ok(Committed { overlay, last_event, news })
     }
 }
 
