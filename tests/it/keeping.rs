@@ -1,12 +1,12 @@
 //! What is kept, seen from outside: the first answer to a key, a leaf for every event, one gateway
 //! to a store, and a store that no other key opens.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use serde_json::json;
 
 use crate::{
-    harness::{House, Plan, TONGBAN, said},
+    harness::{House, Plan},
     papers,
     receiver::{Dialect, Receiver},
 };
@@ -56,13 +56,8 @@ async fn every_event_and_every_refusal_has_its_leaf() {
 #[tokio::test]
 async fn one_gateway_holds_a_store() {
     let house = House::start(Plan::new()).await;
-    let second = Command::new(TONGBAN)
-        .args(["serve", "--config", house.config().to_str().unwrap()])
-        .current_dir(house.root())
-        .output()
-        .unwrap();
-    assert_eq!(second.status.code(), Some(1), "{}", said(&second));
-    assert!(said(&second).contains("another gateway holds this store"), "{}", said(&second));
+    let said = house.refused(&[]).await;
+    assert!(said.contains("another gateway holds this store"), "{said}");
     // The first goes on, and commands beside it work.
     house.caller("44").submit("o-1", &papers::subsidy(1, "510104")).await.expect(201);
     assert!(house.command(&["deliveries", "list"]).status.success());
@@ -77,13 +72,8 @@ async fn a_store_is_not_opened_with_another_key() {
     let key = house.certs().join("store.key");
     let right = fs::read_to_string(&key).unwrap();
     fs::write(&key, format!("{}\n", "0".repeat(64))).unwrap();
-    let refused = Command::new(TONGBAN)
-        .args(["serve", "--config", house.config().to_str().unwrap()])
-        .current_dir(house.root())
-        .output();
-    let refused = refused.unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-    assert!(said(&refused).contains("key"), "{}", said(&refused));
+    let said = house.refused(&[]).await;
+    assert!(said.contains("store.key_file is not the key"), "{said}");
     fs::write(&key, right).unwrap();
     house.run().await;
     house.caller("44").get(&format!("/v1/applications/{id}")).await.expect(200);
