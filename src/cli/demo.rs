@@ -112,7 +112,10 @@ fn tell(arguments: &Arguments, outcome: &Outcome) {
         eprintln!("problem: {problem}");
     }
     if let Err(why) = outcome.verdict() {
-        eprintln!("{why:#}");
+        // At the end of `--once` the error itself says it.
+        if !arguments.once {
+            eprintln!("{why:#}");
+        }
         outcome.open.iter().take(20).for_each(|case| eprintln!("not finished: {case}"));
     }
 }
@@ -154,7 +157,7 @@ async fn watch(arguments: &Arguments, stage: &Stage, crew: &mut Crew) -> anyhow:
             tokio::time::sleep(AFTERMATH).await;
             parked = crew.parked(stage).await.context("parked deliveries can't be listed")?;
             let mut outcome = read(arguments, stage, crew, &parked, began).await?;
-            outcome.late = !done;
+            outcome.late = outcome.settled() + outcome.refused < arguments.applications;
             return Ok(outcome);
         }
     }
