@@ -157,13 +157,7 @@ fn a_document_that_does_not_fit_is_refused_with_its_paths() {
 #[tokio::test]
 async fn a_port_that_is_taken_is_said_so() {
     let house = House::start(Plan::new()).await;
-    let output = Command::new(TONGBAN)
-        .args(["serve", "--config", house.config().to_str().unwrap()])
-        .env("TONGBAN__LISTEN__EDGE", house.edge())
-        .env("TONGBAN__STORE__URL", "sqlite://other/tongban.db")
-        .current_dir(house.root())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains(house.edge()), "{}", said(&output));
+    let taken = ("TONGBAN__LISTEN__EDGE", house.edge());
+    let said = house.refused(&[taken, ("TONGBAN__STORE__URL", "sqlite://other/tongban.db")]).await;
+    assert!(said.contains(house.edge()), "{said}");
 }

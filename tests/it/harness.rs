@@ -225,6 +225,32 @@ impl House {
         Command::new(TONGBAN).args(all).current_dir(&self.root).output().unwrap()
     }
 
+    /// A second `tongban serve` that must refuse to start: what it said. With more environment.
+    pub(crate) async fn refused(&self, environment: &[(&str, &str)]) -> String {
+        let said = self.root.join("refused.txt");
+        let mut child = Command::new(TONGBAN)
+            .args(["serve", "--config", self.config().to_str().unwrap()])
+            .envs(environment.iter().copied())
+            .current_dir(&self.root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + SOON;
+        let ended = until("the second gateway to end", SOON * 2, || {
+            let ended = child.try_wait().unwrap();
+            if ended.is_none() && Instant::now() > deadline {
+                child.kill().unwrap();
+            }
+            ready(ended)
+        })
+        .await;
+        let said = fs::read_to_string(said).unwrap();
+        assert_eq!(ended.code(), Some(1), "it was not refused: {said}");
+        said
+    }
+
     /// A caller of that party with every scope an application needs.
     pub(crate) fn caller(&self, party: &str) -> Caller {
         let scopes = "applications:submit applications:read applications:decide";

@@ -18,6 +18,8 @@ mod dispatch;
 mod formats;
 mod harness;
 mod idempotency;
+mod keeping;
+mod limits;
 mod mistakes;
 mod papers;
 mod receiver;

@@ -16,7 +16,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
@@ -85,6 +85,7 @@ impl Sqlite {
         let mut connection = Connection::open(path).map_err(told)?;
         configure(&connection).map_err(told)?;
         migrate(&mut connection).map_err(|error| format!("{}: {error}", path.display()))?;
+        fits(&connection, &vault).map_err(|error| format!("{}: {error}", path.display()))?;
         let index = match lock {
             Some(_) => {
                 end_leases(&connection).map_err(told)?;
@@ -284,6 +285,20 @@ fn hold(path: &Path) -> Result<File, String> {
             }
         }
     }
+}
+
+/// Under another key nothing could be read, and a person could apply twice unnoticed, since the
+/// digests would differ too: the last application must open.
+fn fits(connection: &Connection, vault: &Vault) -> Result<(), String> {
+    let last = connection
+        .query_row("SELECT id, body FROM applications ORDER BY seq DESC LIMIT 1", [], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })
+        .optional()
+        .map_err(|error| error.to_string())?;
+    let Some((id, body)) = last else { return Ok(()) };
+    let other = "store.key_file is not the key that this store was written with; restore the key";
+    vault.unseal(&id, "body", &body).map(drop).map_err(|_| other.to_owned())
 }
 
 /// Who held a lease is gone, since we hold the lock: what it sent may have arrived.
