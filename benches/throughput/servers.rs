@@ -25,9 +25,9 @@ use tonic_prost::ProstCodec;
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Role {
-    /// tonic: decodes the request, answers a receipt.
+    /// tonic: decodes the application and answers with it, as the gateway does.
     Grpc,
-    /// axum: reads the JSON document, answers a receipt.
+    /// axum: reads the JSON document and answers with it, as the gateway does.
     Rest,
     /// The party that handles applications: says at once that it has stored them.
     Receiver,
@@ -89,12 +89,12 @@ async fn connection(role: Role, acceptor: TlsAcceptor, stream: TcpStream, routes
 
 async fn received(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let codec = ProstCodec::<pb::Application, pb::SubmitApplicationRequest>::default();
-    Ok(tonic::server::Grpc::new(codec).unary(Receipts, request).await)
+    Ok(tonic::server::Grpc::new(codec).unary(Echo, request).await)
 }
 
-struct Receipts;
+struct Echo;
 
-impl UnaryService<pb::SubmitApplicationRequest> for Receipts {
+impl UnaryService<pb::SubmitApplicationRequest> for Echo {
     type Response = pb::Application;
     type Future = Ready<Result<tonic::Response<pb::Application>, Status>>;
 
@@ -106,18 +106,15 @@ impl UnaryService<pb::SubmitApplicationRequest> for Receipts {
             id: ID.into(),
             state: pb::State::Received as i32,
             version: 1,
-            acceptance_number: application.acceptance_number,
-            home_division: application.home_division,
             create_time: application.accept_time,
-            ..Default::default()
+            ..application
         })))
     }
 }
 
 /// The same document as the gateway reads.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "read to be counted, not used")]
 struct Document {
     business: String,
     acceptance_number: String,
@@ -133,9 +130,8 @@ struct Document {
     disability_subsidy: Subsidy,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "read to be counted, not used")]
 struct Person {
     name: String,
     resident_id: String,
@@ -146,25 +142,22 @@ struct Person {
     residence: Place,
 }
 
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "read to be counted, not used")]
+#[derive(Deserialize, Serialize)]
 struct Place {
     division: String,
     address: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "read to be counted, not used")]
 struct BankAccount {
     bank_name: String,
     account_name: String,
     account_number: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "read to be counted, not used")]
 struct Material {
     kind: String,
     file_name: String,
@@ -173,9 +166,8 @@ struct Material {
     reference: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "read to be counted, not used")]
 struct Subsidy {
     subsidy_kind: String,
     certificate_number: String,
@@ -188,26 +180,18 @@ struct Subsidy {
     long_term_care: bool,
 }
 
+/// The document with what a server adds to it.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Receipt {
+struct Answered {
     id: &'static str,
     state: &'static str,
     version: &'static str,
-    acceptance_number: String,
-    home_division: String,
-    create_time: String,
+    #[serde(flatten)]
+    document: Document,
 }
 
-async fn accepted(Json(document): Json<Document>) -> Json<Receipt> {
-    Json(Receipt {
-        id: ID,
-        state: "RECEIVED",
-        version: "1",
-        acceptance_number: document.acceptance_number,
-        home_division: document.home_division,
-        create_time: document.accept_time,
-    })
+async fn accepted(Json(document): Json<Document>) -> Json<Answered> {
+    Json(Answered { id: ID, state: "RECEIVED", version: "1", document })
 }
 
 /// Also the answer to the status question.
