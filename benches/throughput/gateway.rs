@@ -103,9 +103,8 @@ impl Gateway {
         self.process = None;
     }
 
-    /// How many applications it has stored.
-    pub(crate) async fn stored(&self) -> anyhow::Result<u64> {
-        // Each has one entry in the log for its receipt; deliveries add theirs.
+    /// How many entries its log has: one for each application stored, and more for each delivered.
+    pub(crate) async fn logged(&self) -> anyhow::Result<u64> {
         self.metric("tongban_audit_leaves ").await
     }
 
