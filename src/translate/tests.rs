@@ -282,6 +282,14 @@ fn each_fault_is_told_with_its_line() {
         ("type = \"DECISION_MADE\"", "", "1: required canonical `type` has no source"),
         ("\"ApplicationEvent\"", "\"Event\"", "1: `message`: there is no message tongban.v1.Event"),
         ("field = [", "field = [ 7,", "9: must be a table"),
+        ("message =", "mesage =", "2: `mesage` is no key of this table"),
+    ];
+    told(&cases);
+}
+
+#[test]
+fn what_could_not_be_undone_or_never_held_is_told_with_its_line() {
+    let cases = [
         (
             "path = \"a.why\" }",
             "path = \"a.why\", type = \"date\", pattern = \"yyyy-mm-dd\" }",
@@ -304,8 +312,11 @@ fn each_fault_is_told_with_its_line() {
         ),
         ("{ path = \"id\", why", "{ pth = \"id\", why", "4: a dropped field needs a `path`"),
         ("field = [", "list = 7\nfield = [", "9: must be a list of tables"),
-        ("message =", "mesage =", "2: `mesage` is no key of this table"),
     ];
+    told(&cases);
+}
+
+fn told(cases: &[(&str, &str, &str)]) {
     for (from, to, expected) in cases {
         let found = faults(from, to);
         assert!(
