@@ -16,6 +16,7 @@ use crate::{
         mapping::Mapping,
         node::Faults,
         ops::Op,
+        sense,
         table::{Field, List, Table},
     },
 };
@@ -155,6 +156,9 @@ impl Check<'_, '_, '_> {
             self.faults.say(field.line, text);
             return;
         }
+        for fault in sense::of_field(field) {
+            self.faults.say(field.line, format!("canonical `{full}`: {fault}"));
+        }
         match (&field.op, target.kind()) {
             (Op::Code { list, codes, party }, _) if !field.gaps_refused => {
                 self.code_gaps(field.line, list, codes, party);
@@ -252,11 +256,8 @@ impl Check<'_, '_, '_> {
             match resolve(&self.root, &constant.canonical) {
                 Err(why) => self.faults.say(constant.line, format!("canonical `{path}`: {why}")),
                 Ok(target) => {
-                    if let Kind::Enum(known) = target.kind()
-                        && known.get_value_by_name(&constant.value).is_none()
-                    {
-                        let text = format!("{} has no value {}", known.name(), constant.value);
-                        self.faults.say(constant.line, text);
+                    if let Some(why) = sense::of_constant(&target, &constant.value, self.codes) {
+                        self.faults.say(constant.line, why);
                     }
                 }
             }

@@ -185,6 +185,7 @@ fn parse_xml(bytes: &[u8]) -> Result<Value, String> {
                 }
                 open.push(start_element(&start).ok_or_else(broken)?);
             }
+            Event::Empty(_) if root.is_some() => return Err("has two root elements".into()),
             Event::Empty(start) => {
                 let element = start_element(&start).ok_or_else(broken)?;
                 leave(element, &mut open, &mut root);
@@ -193,15 +194,15 @@ fn parse_xml(bytes: &[u8]) -> Result<Value, String> {
                 let element = open.pop().ok_or_else(broken)?;
                 leave(element, &mut open, &mut root);
             }
-            Event::Text(text) => push_text(&mut open, &text.xml10_content()),
-            Event::CData(text) => push_text(&mut open, &text.xml10_content()),
+            Event::Text(text) => push_text(&mut open, &text.xml10_content()).ok_or_else(broken)?,
+            Event::CData(text) => push_text(&mut open, &text.xml10_content()).ok_or_else(broken)?,
             Event::GeneralRef(reference) => {
                 let character = reference.resolve_char_ref().map_err(|_| broken())?;
                 let resolved = match character {
                     Some(character) => character.to_string(),
                     None => predefined(&reference.xml10_content()).ok_or_else(broken)?.to_owned(),
                 };
-                push_text(&mut open, &resolved);
+                push_text(&mut open, &resolved).ok_or_else(broken)?;
             }
             Event::DocType(_) => return Err("must not hold a document type definition".into()),
             Event::Eof if open.is_empty() => break,
@@ -239,10 +240,14 @@ fn predefined(reference: &str) -> Option<&'static str> {
     }
 }
 
-fn push_text(open: &mut [Open], text: &str) {
-    if let Some(element) = open.last_mut() {
-        element.text.push_str(text);
+/// `None` for text outside of the root element.
+fn push_text(open: &mut [Open], text: &str) -> Option<()> {
+    match open.last_mut() {
+        Some(element) => element.text.push_str(text),
+        None if text.trim().is_empty() => {}
+        None => return None,
     }
+    Some(())
 }
 
 fn leave(element: Open, open: &mut [Open], root: &mut Option<Value>) {
@@ -318,7 +323,9 @@ mod tests {
         assert!(parse(Wire::Xml, deep.as_bytes()).is_err());
         let deep = format!("{}1{}", "{\"a\":".repeat(40), "}".repeat(40));
         assert!(parse(Wire::Json, deep.as_bytes()).is_err());
-        for broken in ["<a><b></a></b>", "<a>", "", "<a>&unknown;</a>", "<a/><b/>"] {
+        let two = "<a><x>1</x></a><b k=\"1\"/>";
+        let after = "<a><x>1</x></a>more";
+        for broken in ["<a><b></a></b>", "<a>", "", "<a>&unknown;</a>", "<a/><b/>", two, after] {
             assert!(parse(Wire::Xml, broken.as_bytes()).is_err(), "{broken}");
         }
         for broken in ["", "[]", "{", "nul"] {

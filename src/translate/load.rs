@@ -14,6 +14,7 @@ use crate::{
         message::{HEAD_FIELDS, Kind},
         node::{Faults, Keys, Node},
         ops::Op,
+        sense,
         table::{self, Example},
     },
 };
@@ -244,7 +245,13 @@ fn head(format: &mut Format, mut keys: Keys<'_>, faults: &mut Faults<'_>) {
                     Some((Business::from_code(business)?, Kind::from_word(kind)?))
                 });
                 match kind {
-                    Some((business, kind)) => format.kinds.push((business, kind, theirs)),
+                    Some((business, kind)) => {
+                        if format.kinds.iter().any(|(_, _, known)| *known == theirs) {
+                            let text = format!("message_kind: `{theirs}` stands for two kinds");
+                            faults.say(field.line, text);
+                        }
+                        format.kinds.push((business, kind, theirs));
+                    }
                     None => faults
                         .say(field.line, format!("message_kind: `{name}` is no BUSINESS/KIND")),
                 }
@@ -260,7 +267,13 @@ fn head(format: &mut Format, mut keys: Keys<'_>, faults: &mut Faults<'_>) {
         let pattern = field.text("pattern", faults).unwrap_or_else(|| "rfc3339".into());
         let op = match kind.as_deref() {
             None | Some("text") => Op::Text,
-            Some("timestamp") => Op::Timestamp { pattern },
+            Some("timestamp") => {
+                if pattern != "rfc3339" {
+                    let told = sense::of_pattern(&pattern, "yMdHms");
+                    told.into_iter().for_each(|text| faults.say(field.line, text));
+                }
+                Op::Timestamp { pattern }
+            }
             Some(_) => {
                 faults.say(field.line, "`type` of a head field is text or timestamp");
                 continue;
@@ -314,6 +327,9 @@ fn sign(keys: &mut Keys<'_>, key: &str, faults: &mut Faults<'_>) -> Sign {
     };
     let path = document::path(&sign.text("path", faults).unwrap_or_default());
     let values = sign.texts("values", faults);
+    if path.is_empty() || values.is_empty() {
+        faults.say(sign.line, format!("`{key}` needs a `path` and `values`, or it never holds"));
+    }
     sign.done(faults);
     Sign { path, values }
 }

@@ -1,7 +1,10 @@
 //! A compiled mapping: reads a party's document into a canonical message and writes it back.
 //! Reading goes on after a mistake, so that all of them are told at once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+};
 
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Map, Value};
@@ -11,6 +14,7 @@ use crate::{
     translate::{
         document::{get, path, set, text},
         ops::Op,
+        sense,
         table::{Constant, Field, List},
     },
 };
@@ -176,7 +180,7 @@ fn read_field(
         Found::NotScalar => Err("must be a single value".to_owned()),
         Found::Text(text) => field.op.read(&text),
         Found::Absent => match &field.default {
-            Some(default) => Ok(Value::from(default.as_str())),
+            Some(default) => Ok(sense::default_value(&field.op, default)),
             None if field.required => Err("is required; fill it in".to_owned()),
             None => return,
         },
@@ -289,6 +293,7 @@ fn beyond(
             for (key, child) in map {
                 let covered = key == "#text" && places.contains(plain);
                 if !covered {
+                    let key = marked(key);
                     let (at, plain) = (format!("{at}{dot}{key}"), format!("{plain}{dot}{key}"));
                     beyond(child, &at, &plain, places, found);
                 }
@@ -303,7 +308,20 @@ fn beyond(
     }
 }
 
-/// Puts an extension back at its path, such as `a.b[0].c`.
+/// A key as it stands in a path: what means something in a path does not come from a key.
+fn marked(key: &str) -> Cow<'_, str> {
+    if key.contains(['%', '.', '[']) {
+        Cow::Owned(key.replace('%', "%25").replace('.', "%2E").replace('[', "%5B"))
+    } else {
+        Cow::Borrowed(key)
+    }
+}
+
+fn unmarked(key: &str) -> String {
+    key.replace("%5B", "[").replace("%2E", ".").replace("%25", "%")
+}
+
+/// Puts an extension back at its path, such as `a.b[0].c`; never over what is written already.
 fn put_back(value: &mut Value, place: &str, leaf: Value) {
     let (key, rest) = match place.find(['.', '[']) {
         Some(end) => (&place[..end], &place[end..]),
@@ -312,12 +330,23 @@ fn put_back(value: &mut Value, place: &str, leaf: Value) {
     if value.is_null() {
         *value = Value::Object(Map::new());
     }
+    // An XML list of one was read as the element itself, and an attribute beside its text.
+    if let Value::Array(items) = value {
+        if let [only] = items.as_mut_slice() {
+            put_back(only, place, leaf);
+        }
+        return;
+    }
+    if key.starts_with('@') && !value.is_object() {
+        *value = Value::Object(Map::from_iter([("#text".to_owned(), value.take())]));
+    }
     let Value::Object(map) = value else { return };
-    let next = map.entry(key.to_owned()).or_insert(Value::Null);
+    let next = map.entry(unmarked(key)).or_insert(Value::Null);
     let Some(indexed) = rest.strip_prefix('[') else {
         match rest.strip_prefix('.') {
             Some(rest) => put_back(next, rest, leaf),
-            None => *next = leaf,
+            None if next.is_null() => *next = leaf,
+            None => {}
         }
         return;
     };

@@ -10,6 +10,7 @@ mod mapping;
 mod message;
 mod node;
 mod ops;
+mod sense;
 mod table;
 #[cfg(test)]
 mod tests;

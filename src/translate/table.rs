@@ -102,7 +102,18 @@ fn list_of<T>(
     faults: &mut Faults<'_>,
     mut read: impl FnMut(&Node, &mut Faults<'_>) -> Option<T>,
 ) -> Vec<T> {
+    if let Some(node) = node.filter(|node| !matches!(node.holds, Holds::List(_))) {
+        faults.say(node.line, "must be a list of tables");
+    }
     node.map(Node::items).unwrap_or_default().iter().filter_map(|node| read(node, faults)).collect()
+}
+
+fn table_of<'n>(node: &'n Node, faults: &mut Faults<'_>) -> Option<Keys<'n>> {
+    let keys = node.keys();
+    if keys.is_none() {
+        faults.say(node.line, "must be a table");
+    }
+    keys
 }
 
 impl Keys<'_> {
@@ -128,10 +139,7 @@ impl Keys<'_> {
 }
 
 fn field(node: &Node, party: &str, codes: &Codes, faults: &mut Faults<'_>) -> Option<Field> {
-    let Some(mut keys) = node.keys() else {
-        faults.say(node.line, "a field must be a table");
-        return None;
-    };
+    let mut keys = table_of(node, faults)?;
     let canonical = keys.text("canonical", faults);
     let path = keys.text("path", faults);
     let paths = keys.texts("paths", faults);
@@ -230,7 +238,7 @@ fn op(
 }
 
 fn list(node: &Node, party: &str, codes: &Codes, faults: &mut Faults<'_>) -> Option<List> {
-    let mut keys = node.keys()?;
+    let mut keys = table_of(node, faults)?;
     let canonical = keys.text("canonical", faults);
     let path = keys.text("path", faults);
     let required = keys.truth("required", faults);
@@ -246,17 +254,20 @@ fn list(node: &Node, party: &str, codes: &Codes, faults: &mut Faults<'_>) -> Opt
 }
 
 fn drop_of(node: &Node, faults: &mut Faults<'_>) -> Option<Drop> {
-    let mut keys = node.keys()?;
+    let mut keys = table_of(node, faults)?;
     let path = keys.text("path", faults);
     if keys.text("why", faults).is_none_or(|why| why.is_empty()) {
         faults.say(node.line, "a dropped field needs a `why`");
     }
     keys.done(faults);
+    if path.is_none() {
+        faults.say(node.line, "a dropped field needs a `path`: the canonical one");
+    }
     Some(Drop { line: node.line, path: path? })
 }
 
 fn example(node: &Node, faults: &mut Faults<'_>) -> Option<Example> {
-    let mut keys = node.keys()?;
+    let mut keys = table_of(node, faults)?;
     let name = keys.text("name", faults).unwrap_or_default();
     let document = keys.text("document", faults);
     let canonical = keys.text("canonical", faults);

@@ -281,9 +281,42 @@ fn each_fault_is_told_with_its_line() {
         ("DECISION_MADE", "DECIDED", "14: EventType has no value DECIDED"),
         ("type = \"DECISION_MADE\"", "", "1: required canonical `type` has no source"),
         ("\"ApplicationEvent\"", "\"Event\"", "1: `message`: there is no message tongban.v1.Event"),
-        ("field = [", "field = [ 7,", "9: a field must be a table"),
+        ("field = [", "field = [ 7,", "9: must be a table"),
         ("message =", "mesage =", "2: `mesage` is no key of this table"),
     ];
+    told(&cases);
+}
+
+#[test]
+fn what_could_not_be_undone_or_never_held_is_told_with_its_line() {
+    let cases = [
+        (
+            "path = \"a.why\" }",
+            "path = \"a.why\", type = \"date\", pattern = \"yyyy-mm-dd\" }",
+            "11: canonical `reason`: `pattern` has no MM",
+        ),
+        (
+            "path = \"a.why\" }",
+            "path = \"a.why\", type = \"month\", default = \"soon\" }",
+            "11: canonical `reason`: `default`: `soon` is no canonical value",
+        ),
+        (
+            "path = \"a.why\" }",
+            "path = \"a.why\", number = true }",
+            "11: canonical `reason`: `number`: a text is no number",
+        ),
+        (
+            "type = \"DECISION_MADE\"",
+            "type = \"DECISION_MADE\"\nmaterials = \"x\"",
+            "15: is repeated; a constant is a single value",
+        ),
+        ("{ path = \"id\", why", "{ pth = \"id\", why", "4: a dropped field needs a `path`"),
+        ("field = [", "list = 7\nfield = [", "9: must be a list of tables"),
+    ];
+    told(&cases);
+}
+
+fn told(cases: &[(&str, &str, &str)]) {
     for (from, to, expected) in cases {
         let found = faults(from, to);
         assert!(
@@ -323,6 +356,47 @@ fn what_is_beyond_the_mapping_is_kept_and_goes_back() {
     assert_eq!(back["own"]["a"][0]["b"], json!(1.50));
     assert_eq!(back["own"]["d"], json!("𠅤"));
     assert_eq!(mapping.write(&message, false).unwrap().get("own"), None);
+}
+
+#[test]
+fn a_key_that_looks_like_a_path_is_kept_as_a_key() {
+    let format = translator().format("23-heilongjiang").unwrap();
+    let mapping = format.mapping(Kind::Application, Business::DisabilitySubsidy).unwrap();
+    let own = json!({"sqr.xm": "x", "a[0]": {"%2E": 1}, "sqr": {"xm": "王"}});
+    let (canonical, _) = mapping.read(&own);
+    let only = json!({
+        "applicant": {"name": "王"}, "extensions": canonical["extensions"],
+        "business": "DISABILITY_SUBSIDY",
+    });
+    let back = mapping.write(&mapping.message(only).unwrap(), true).unwrap();
+    assert_eq!(back["sqr.xm"], "x");
+    assert_eq!(back["a[0]"], json!({"%2E": 1}));
+    assert_eq!(back["sqr"]["xm"], "王");
+}
+
+#[test]
+fn what_is_beyond_the_mapping_goes_back_from_a_list_of_one_too() {
+    let format = translator().format("44-guangdong").unwrap();
+    let mapping = format.mapping(Kind::Application, Business::DisabilitySubsidy).unwrap();
+    let list = mapping.lists.iter().find(|list| list.canonical == ["materials"]).unwrap();
+    let field = list.fields.iter().find(|field| field.canonical == ["fileName"]).unwrap();
+    for count in 1..=2 {
+        let mut item = json!({"Own": "𠅤"});
+        document::set(&mut item, &field.paths[0], json!("x"));
+        let mut tree = json!({});
+        document::set(&mut tree, &list.path, Value::from(vec![item; count]));
+        let bytes = document::print(Wire::Xml, "Content", &tree);
+        let tree = document::parse(Wire::Xml, &bytes).unwrap();
+        let (canonical, _) = mapping.read(&tree);
+        let only = json!({
+            "materials": canonical["materials"], "extensions": canonical["extensions"],
+            "business": "DISABILITY_SUBSIDY",
+        });
+        let message = mapping.message(only).unwrap();
+        let back = mapping.write(&message, true).unwrap();
+        let back = String::from_utf8(document::print(Wire::Xml, "Content", &back)).unwrap();
+        assert_eq!(back.matches("<Own>𠅤</Own>").count(), count, "{back}");
+    }
 }
 
 #[test]
