@@ -32,6 +32,8 @@ use crate::{
 
 /// Most deliveries leased in one transaction.
 const LEASE_PAGE: usize = 64;
+/// How long a lane lets news gather before it looks: under load every commit brings some.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long an idle party waits before it looks again, for deliveries that fall due by time.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -136,7 +138,9 @@ impl Lane {
                 self.refused_for().map_or(wait, |refused| refused.max(Duration::from_millis(1)));
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = changes.changed(), if self.refused_for().is_none() => {}
+                _ = changes.changed(), if self.refused_for().is_none() => {
+                    tokio::time::sleep(GATHER).await;
+                }
                 () = tokio::time::sleep(wait) => {}
             }
         }

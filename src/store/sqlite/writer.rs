@@ -1,7 +1,12 @@
 //! The writer thread: takes what waits, runs it in one transaction, commits, and only then
-//! answers. No timer: a batch is what came in while the last one was being committed.
+//! answers. A batch is what came in while the last one was being committed, and under load what
+//! comes in a moment more.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    thread,
+    time::Duration,
+};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use prost::Message as _;
@@ -31,6 +36,10 @@ use crate::{
 
 /// Most writes in one transaction.
 const BATCH: usize = 512;
+/// So many writes in the last transaction mean that more are on their way.
+const CROWD: usize = 8;
+/// How long a batch then waits for them; about twice what a commit takes.
+const PAUSE: Duration = Duration::from_micros(250);
 
 /// One write.
 pub(super) enum Command {
@@ -123,13 +132,25 @@ impl Writer {
 
     pub(super) fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut last = 0;
         while let Some(first) = self.commands.blocking_recv() {
             batch.push(first);
-            while batch.len() < BATCH {
-                let Ok(next) = self.commands.try_recv() else { break };
-                batch.push(next);
+            self.gather(&mut batch);
+            // A transaction costs the same for one write as for many. Who writes alone is not
+            // kept waiting; where many write, a moment's pause makes one commit of several.
+            if last >= CROWD && batch.len() < CROWD * 4 {
+                thread::sleep(PAUSE);
+                self.gather(&mut batch);
             }
+            last = batch.len();
             self.commit(batch.drain(..));
+        }
+    }
+
+    fn gather(&mut self, batch: &mut Vec<Command>) {
+        while batch.len() < BATCH {
+            let Ok(next) = self.commands.try_recv() else { return };
+            batch.push(next);
         }
     }
 
