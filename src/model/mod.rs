@@ -6,7 +6,6 @@ pub mod codes;
 pub mod divisions;
 pub mod fault;
 pub mod lifecycle;
-pub mod personal;
 pub mod problem;
 pub mod resident_id;
 pub mod shape;
