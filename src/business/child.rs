@@ -4,7 +4,7 @@
 use jiff::civil::Date;
 
 use crate::{
-    business::{Benefit, Rules, Travel, Violations, check_person},
+    business::{Benefit, Outcome, Rules, Travel, Violations, check_person, identity},
     model::{
         clock,
         lifecycle::ACCEPT_AND_FORWARD,
@@ -12,8 +12,13 @@ use crate::{
     },
 };
 
-pub(super) const RULES: Rules =
-    Rules { machine: ACCEPT_AND_FORWARD, travel: Travel::ToHome, check, benefits };
+pub(super) const RULES: Rules = Rules {
+    machine: ACCEPT_AND_FORWARD,
+    travel: Travel::ToHome,
+    check,
+    benefits,
+    grants: |_| Outcome::Paid,
+};
 
 fn body(application: &pb::Application) -> Option<&pb::ChildRecognition> {
     match &application.details {
@@ -66,9 +71,9 @@ fn check_age(application: &pb::Application, child: &pb::Person, out: &mut Violat
 }
 
 fn benefits(application: &pb::Application) -> Vec<Benefit> {
-    let person = application.applicant.as_ref().map(|person| person.resident_id.clone());
-    let person = person.filter(|person| !person.is_empty());
-    person.map(|person| Benefit { name: "child_recognition", person }).into_iter().collect()
+    let Some(child) = &application.applicant else { return Vec::new() };
+    let person = identity(child, application.guardian.as_ref());
+    vec![Benefit { name: "child_recognition", person }]
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The two disability subsidies (残疾人两项补贴). 国发〔2015〕52号; 残疾人证管理办法.
 
 use crate::{
-    business::{Benefit, Rules, Travel, Violations, check_person},
+    business::{
+        Benefit, Rules, Travel, Violations, action_outcome, check_action, check_person, identity,
+    },
     model::{
         clock,
         lifecycle::ACCEPT_AND_FORWARD,
@@ -10,8 +12,13 @@ use crate::{
     },
 };
 
-pub(super) const RULES: Rules =
-    Rules { machine: ACCEPT_AND_FORWARD, travel: Travel::ToHome, check, benefits };
+pub(super) const RULES: Rules = Rules {
+    machine: ACCEPT_AND_FORWARD,
+    travel: Travel::ToHome,
+    check,
+    benefits,
+    grants: |application| action_outcome(body(application).map_or("", |body| &body.action)),
+};
 
 fn body(application: &pb::Application) -> Option<&pb::DisabilitySubsidy> {
     match &application.details {
@@ -43,6 +50,8 @@ fn check(application: &pb::Application, out: &mut Violations) {
         let field = "disabilitySubsidy.hardshipKind";
         out.form(field, "is required for the living subsidy; name the kind of hardship");
     }
+    let given = (&*body.previous_division, &*body.last_paid_month, &*body.exit_reason);
+    check_action(("disabilitySubsidy", &body.action), given, out);
 }
 
 /// Certificate number = citizen number + category digit + level digit (残疾人证管理办法).
@@ -64,18 +73,15 @@ fn check_certificate(person: &pb::Person, body: &pb::DisabilitySubsidy, out: &mu
 }
 
 fn benefits(application: &pb::Application) -> Vec<Benefit> {
-    let Some(person) = application.applicant.as_ref().map(|person| person.resident_id.as_str())
-    else {
-        return Vec::new();
-    };
+    let Some(person) = &application.applicant else { return Vec::new() };
     let kind = body(application).map_or("", |body| body.subsidy_kind.as_str());
     let wanted: &[&'static str] = match kind {
         "1" => &["disability_subsidy/living"],
         "2" => &["disability_subsidy/nursing"],
         _ => &["disability_subsidy/living", "disability_subsidy/nursing"],
     };
-    let wanted = wanted.iter().filter(|_| !person.is_empty());
-    wanted.map(|name| Benefit { name, person: person.to_owned() }).collect()
+    let person = identity(person, None);
+    wanted.iter().map(|name| Benefit { name, person: person.clone() }).collect()
 }
 
 #[cfg(test)]

@@ -1,19 +1,23 @@
-//! Marriage registration (结婚登记). Civil Code; 婚姻登记条例 (Decree 804, in force 2025-05-10).
+//! Marriage registration (结婚登记) and the re-issue of certificates (补领). Civil Code; 婚姻登记条例 (Decree 804, in force 2025-05-10).
 
 use jiff::civil::Date;
 
 use crate::{
-    business::{Benefit, Rules, Travel, Violations, check_person},
+    business::{Benefit, Outcome, Rules, Travel, Violations, couple},
     model::{
         clock::full_years,
         lifecycle::NATIONWIDE_MARRIAGE,
         pb::{self, application::Details},
-        resident_id::ResidentId,
     },
 };
 
-pub(super) const RULES: Rules =
-    Rules { machine: NATIONWIDE_MARRIAGE, travel: Travel::ToNationalHub, check, benefits };
+pub(super) const RULES: Rules = Rules {
+    machine: NATIONWIDE_MARRIAGE,
+    travel: Travel::ToNationalHub,
+    check,
+    benefits,
+    grants: |_| Outcome::Nothing,
+};
 
 fn body(application: &pb::Application) -> Option<&pb::MarriageRegistration> {
     match &application.details {
@@ -25,16 +29,21 @@ fn body(application: &pb::Application) -> Option<&pb::MarriageRegistration> {
 fn check(application: &pb::Application, out: &mut Violations) {
     const FIELD: &str = "marriageRegistration";
     let Some(body) = body(application) else { return };
-    // Decree 804: both must appear in person; online only a booking can be made.
-    if !body.both_present {
+    // Decree 804: both must appear in person; online only a booking can be made. A divorce
+    // certificate is issued again to one of the two (ICB).
+    let online = application.source() == pb::Source::Online;
+    if !online && !body.both_present && body.operation != "ICB" {
         out.refuse(&format!("{FIELD}.bothPresent"), "both must appear in person and be willing");
     }
+    if online && body.booking_number.is_empty() {
+        out.form(&format!("{FIELD}.bookingNumber"), "is required for a booking made online");
+    }
+    couple::check(FIELD, body.man.as_ref(), body.woman.as_ref(), out);
     let day: Option<Date> = body.registration_date.parse().ok();
     // Civil Code art. 1047: no man under 22, no woman under 20 full years.
-    let parties = [("man", &body.man, "1", 22), ("woman", &body.woman, "2", 20)];
-    for (name, spouse, sex, age) in parties {
+    let parties = [("man", &body.man, 22), ("woman", &body.woman, 20)];
+    for (name, spouse, age) in parties {
         let Some(spouse) = spouse else { continue };
-        check_spouse(&format!("{FIELD}.{name}"), spouse, sex, out);
         let birth = spouse.person.as_ref().and_then(|p| p.birth_date.parse::<Date>().ok());
         if let (Some(birth), Some(day)) = (birth, day)
             && full_years(birth, day) < age
@@ -43,52 +52,18 @@ fn check(application: &pb::Application, out: &mut Violations) {
             out.refuse(&field, &format!("must be at least {age} full years old (Civil Code 1047)"));
         }
     }
-    let numbers = [&body.man, &body.woman].map(|s| s.as_ref().map(document).unwrap_or_default());
-    if !numbers[0].is_empty() && numbers[0] == numbers[1] {
-        let field = format!("{FIELD}.woman.person.residentId");
-        out.refuse(&field, "must be another person than the man");
-    }
-    if body.operation == "ICA" && body.original_certificate_number.is_empty() {
+    if body.operation != "IA" && body.original_certificate_number.is_empty() {
         let field = format!("{FIELD}.originalCertificateNumber");
         out.form(&field, "is required for a re-issue; give the number of the lost certificate");
     }
 }
 
-fn check_spouse(field: &str, spouse: &pb::Spouse, sex: &str, out: &mut Violations) {
-    let Some(person) = &spouse.person else { return };
-    check_person(&format!("{field}.person"), person, out);
-    // `document_kind` 1 is the mainland identity card.
-    if spouse.document_kind == "1" && person.resident_id.is_empty() {
-        out.form(
-            &format!("{field}.person.residentId"),
-            "is required with a mainland identity card",
-        );
-    }
-    if spouse.document_kind != "1" && spouse.document_number.is_empty() {
-        out.form(&format!("{field}.documentNumber"), "is required for this kind of document");
-    }
-    if person.birth_date.is_empty() {
-        out.form(&format!("{field}.person.birthDate"), "is required; the ages are counted from it");
-    }
-    // One man and one woman (Civil Code art. 1042, 1046).
-    let by_number = ResidentId::parse(&person.resident_id).map(|id| id.sex());
-    if by_number.is_ok_and(|by_number| by_number != sex) {
-        out.refuse(&format!("{field}.person.residentId"), "is a number of the other sex");
-    }
-}
-
-fn document(spouse: &pb::Spouse) -> String {
-    let number = spouse.person.as_ref().map(|person| person.resident_id.as_str());
-    number.filter(|n| !n.is_empty()).unwrap_or(&spouse.document_number).to_owned()
-}
-
+/// One marriage at a time, and none while a divorce runs: both share the name. A certificate can
+/// be issued again (补领) meanwhile.
 fn benefits(application: &pb::Application) -> Vec<Benefit> {
     let Some(body) = body(application) else { return Vec::new() };
-    let people = [&body.man, &body.woman].into_iter().flatten().map(document);
-    people
-        .filter(|person| !person.is_empty())
-        .map(|person| Benefit { name: "marriage_registration", person })
-        .collect()
+    let name = if body.operation == "IA" { "marital_status" } else { "certificate" };
+    couple::each(name, body.man.as_ref(), body.woman.as_ref())
 }
 
 #[cfg(test)]
@@ -107,6 +82,7 @@ mod tests {
             details: Some(Details::MarriageRegistration(pb::MarriageRegistration {
                 man: Some(spouse(man_birth)),
                 woman: Some(spouse(woman_birth)),
+                operation: "IA".into(),
                 registration_date: "2026-11-23".into(),
                 both_present: true,
                 ..Default::default()

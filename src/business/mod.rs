@@ -2,9 +2,13 @@
 //! state machine, the benefits it asks for. Adding a business is a file here, its line in
 //! `rules`, and its mapping tables. Depends on model.
 
+mod assistance;
 mod child;
+mod couple;
 mod disability;
+mod divorce;
 mod marriage;
+mod old_age;
 
 use crate::model::{
     lifecycle::Machine,
@@ -12,13 +16,19 @@ use crate::model::{
     problem::{Cause, Violation},
 };
 
-/// A benefit a person asks for; two open applications for one are a duplicate.
+/// A benefit and the person it is for; two open applications for one are a duplicate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Benefit {
+struct Benefit {
     /// Its name, `disability_subsidy/living` …
-    pub name: &'static str,
+    name: &'static str,
     /// Number of the person's document.
-    pub person: String,
+    person: String,
+}
+
+impl Benefit {
+    fn text(&self) -> String {
+        format!("{}\n{}", self.name, self.person)
+    }
 }
 
 /// How a business travels.
@@ -30,12 +40,28 @@ pub enum Travel {
     ToNationalHub,
 }
 
+/// What becomes of a benefit once an application for it is granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing is paid: the person may apply again once the application is over.
+    Nothing,
+    /// It is paid from now on; an application for it elsewhere is a duplicate.
+    Paid,
+    /// It is paid here from now on and no longer where it was (迁移).
+    Moved,
+    /// It is no longer paid (退出).
+    Ended,
+}
+
 /// What the gateway knows of a business.
 struct Rules {
     machine: Machine,
     travel: Travel,
     check: fn(&pb::Application, &mut Violations),
+    /// What is asked for, and what is then paid or no longer paid to whom.
     benefits: fn(&pb::Application) -> Vec<Benefit>,
+    /// What a grant does to the benefit.
+    grants: fn(&pb::Application) -> Outcome,
 }
 
 /// Collects what is wrong.
@@ -58,6 +84,9 @@ const fn rules(business: Business) -> Option<&'static Rules> {
         Business::MarriageRegistration => Some(&marriage::RULES),
         Business::DisabilitySubsidy => Some(&disability::RULES),
         Business::ChildRecognition => Some(&child::RULES),
+        Business::DivorceRegistration => Some(&divorce::RULES),
+        Business::OldAgeAllowance => Some(&old_age::RULES),
+        Business::SocialAssistance => Some(&assistance::RULES),
     }
 }
 
@@ -71,9 +100,40 @@ pub fn travel(business: Business) -> Travel {
     rules(business).map_or(Travel::ToHome, |rules| rules.travel)
 }
 
-/// The benefits an application asks for.
-pub fn benefits(application: &pb::Application) -> Vec<Benefit> {
-    rules(application.business()).map_or_else(Vec::new, |rules| (rules.benefits)(application))
+/// What must be free for an application to be taken in, as texts to be digested: the benefits it
+/// asks for, and the right to be the one open application about each. Whoever asks to change,
+/// rest, end or move a benefit needs only the second, since the first is being paid.
+pub fn claims(application: &pb::Application) -> Vec<String> {
+    let Some(rules) = rules(application.business()) else { return Vec::new() };
+    let action = action(application.details.as_ref());
+    let texts = (rules.benefits)(application).into_iter().flat_map(|benefit| {
+        let paid = action.is_none_or(|action| matches!(action, "" | "1"));
+        let benefit_itself = paid.then(|| benefit.text());
+        let right = action.is_some().then(|| format!("{}/open", benefit.text()));
+        benefit_itself.into_iter().chain(right)
+    });
+    texts.collect()
+}
+
+/// The benefits that are paid to somebody once the application is granted, as texts to be digested.
+pub fn held(application: &pb::Application) -> Vec<String> {
+    let rules = rules(application.business());
+    let benefits = rules.map_or_else(Vec::new, |rules| (rules.benefits)(application));
+    benefits.iter().map(Benefit::text).collect()
+}
+
+/// What a grant does to the benefits.
+pub fn grants(application: &pb::Application) -> Outcome {
+    rules(application.business()).map_or(Outcome::Nothing, |rules| (rules.grants)(application))
+}
+
+/// Where a new application stands: a marriage that was booked online waits for the couple.
+pub fn first_state(application: &pb::Application) -> pb::State {
+    let online = application.source() == pb::Source::Online;
+    match application.business() {
+        Business::MarriageRegistration if online => pb::State::Booked,
+        _ => pb::State::Received,
+    }
 }
 
 /// What is wrong with an application beyond the rules of form.
@@ -132,6 +192,62 @@ fn check_material(index: usize, material: &pb::Material, out: &mut Violations) {
     }
 }
 
+/// The action on a benefit; `None` for a business that knows none.
+fn action(details: Option<&Details>) -> Option<&str> {
+    match details {
+        Some(Details::DisabilitySubsidy(body)) => Some(&body.action),
+        Some(Details::OldAgeAllowance(body)) => Some(&body.action),
+        _ => None,
+    }
+}
+
+/// What is asked for of a benefit that can be granted, changed, rested and ended (动态调整); the
+/// codes of the list `benefit_action`.
+fn action_outcome(action: &str) -> Outcome {
+    match action {
+        "" | "1" => Outcome::Paid,
+        "5" => Outcome::Ended,
+        "6" => Outcome::Moved,
+        _ => Outcome::Nothing,
+    }
+}
+
+/// The fields that an action of the list `benefit_action` asks for.
+fn check_action(
+    (field, action): (&str, &str),
+    (previous_division, last_paid_month, exit_reason): (&str, &str, &str),
+    out: &mut Violations,
+) {
+    let mut need = |name: &str, value: &str, text: &str| {
+        if value.is_empty() {
+            out.form(&format!("{field}.{name}"), text);
+        }
+    };
+    if action == "6" {
+        need("previousDivision", previous_division, "is required for a transfer: who paid before");
+        let text = "is required for a transfer: the last month paid there, so that none is paid \
+                    twice or missed";
+        need("lastPaidMonth", last_paid_month, text);
+    }
+    if matches!(action, "3" | "5") {
+        need("exitReason", exit_reason, "is required: why it rests or ends");
+    }
+}
+
+/// The number under which a person is the same whatever window wrote it down; of someone without
+/// a number (a child without registration) name, birth date and guardian, the name without
+/// spaces and middle dots, which every window writes in its own way.
+fn identity(person: &pb::Person, guardian: Option<&pb::Representative>) -> String {
+    if !person.resident_id.is_empty() {
+        return person.resident_id.to_ascii_uppercase();
+    }
+    let dots = ['·', '•', '・', '‧', '．', '.'];
+    let plain = |c: &char| !c.is_whitespace() && !dots.contains(c);
+    let name: String = person.name.chars().filter(plain).collect();
+    let guardian = guardian.map_or("", |guardian| guardian.resident_id.as_str());
+    format!("{name}/{}/{guardian}", person.birth_date)
+}
+
 /// A person's number, sex and birth date must agree. GB 11643.
 fn check_person(field: &str, person: &pb::Person, out: &mut Violations) {
     let Ok(id) = crate::model::resident_id::ResidentId::parse(&person.resident_id) else {
@@ -151,6 +267,9 @@ const fn body_business(details: Option<&Details>) -> Option<Business> {
         Some(Details::MarriageRegistration(_)) => Some(Business::MarriageRegistration),
         Some(Details::DisabilitySubsidy(_)) => Some(Business::DisabilitySubsidy),
         Some(Details::ChildRecognition(_)) => Some(Business::ChildRecognition),
+        Some(Details::DivorceRegistration(_)) => Some(Business::DivorceRegistration),
+        Some(Details::OldAgeAllowance(_)) => Some(Business::OldAgeAllowance),
+        Some(Details::SocialAssistance(_)) => Some(Business::SocialAssistance),
     }
 }
 

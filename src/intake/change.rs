@@ -166,7 +166,7 @@ fn may(caller: &Caller, header: &Header, event: EventType) -> Result<(), Problem
     let machine = business::machine(header.business);
     let side = match lifecycle::actor_of(machine, event) {
         Some(Actor::Submitter) => &header.submitter,
-        Some(Actor::Handler) => &header.handler,
+        Some(Actor::Handler | Actor::HandlerOrGateway) => &header.handler,
         Some(Actor::Gateway) | None => {
             let what = event.as_str_name();
             let text = format!("{what} is no step that a party can take in this business");

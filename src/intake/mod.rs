@@ -202,7 +202,7 @@ impl Intake {
         trace: TraceContext,
     ) -> NewApplication {
         let id = Uuid::now_v7();
-        let benefits = business::benefits(&application);
+        let claims = business::claims(&application);
         let handler = self.routes.handler(&application).unwrap_or_default();
         application.id = id.to_string();
         caller.party().clone_into(&mut application.submitting_party);
@@ -214,10 +214,7 @@ impl Intake {
             id,
             key,
             content,
-            benefits: benefits
-                .iter()
-                .map(|benefit| self.store.digest(&format!("{}\n{}", benefit.name, benefit.person)))
-                .collect(),
+            benefits: claims.iter().map(|claim| self.store.digest(claim)).collect(),
             system: caller.system().to_owned(),
             reach,
             trace,
@@ -328,6 +325,9 @@ fn scrub(application: &mut pb::Application) {
     application.decision = None;
     application.create_time = None;
     application.update_time = None;
+    application.deadlines.clear();
+    application.checks.clear();
+    application.handling_authority = None;
 }
 
 /// A store error as the caller is told it.

@@ -10,8 +10,10 @@ pub enum Actor {
     Submitter,
     /// The party it is handled through.
     Handler,
-    /// The gateway itself.
+    /// The gateway itself: a delivery ended, or a clock ran out.
     Gateway,
+    /// The handling side, or the gateway when its clock runs out first.
+    HandlerOrGateway,
 }
 
 /// What must be delivered because of an event.
@@ -23,6 +25,10 @@ pub enum Effect {
     TellSubmitter,
     /// The event, to the handling party.
     TellHandler,
+    /// The event, to both; never to the one who caused it.
+    TellBoth,
+    /// The application, to the handling party, which has not had it yet.
+    SendApplication,
     /// The whole application with its decision, to the handling party.
     SendResult,
 }
@@ -49,10 +55,11 @@ const fn step(from: State, event: EventType, to: State, by: Actor, effect: Effec
     Step { from, event, to, by, effect }
 }
 
-/// Accept and forward (异地代收代办): disability subsidy, child recognition.
+/// Accept and forward (异地代收代办): disability subsidy, child recognition, old-age allowance,
+/// social assistance. 国办发〔2020〕35号.
 pub const ACCEPT_AND_FORWARD: Machine = {
-    use Actor::{Gateway, Handler, Submitter};
-    use Effect::{None, TellHandler, TellSubmitter};
+    use Actor::{Gateway, Handler, HandlerOrGateway, Submitter};
+    use Effect::{None, TellBoth, TellHandler, TellSubmitter};
     use EventType as E;
     use State as S;
     &[
@@ -65,7 +72,8 @@ pub const ACCEPT_AND_FORWARD: Machine = {
         step(S::Undeliverable, E::ApplicationAccepted, S::Accepted, Handler, TellSubmitter),
         step(S::Accepted, E::SupplementRequested, S::SupplementRequired, Handler, TellSubmitter),
         step(S::SupplementRequired, E::SupplementSubmitted, S::Accepted, Submitter, TellHandler),
-        step(S::SupplementRequired, E::ApplicationExpired, S::Expired, Handler, TellSubmitter),
+        step(S::SupplementRequired, E::ApplicationExpired, S::Expired, HandlerOrGateway, TellBoth),
+        step(S::Accepted, E::ReviewReported, S::Accepted, Handler, TellSubmitter),
         step(S::Accepted, E::DecisionMade, S::Approved, Handler, TellSubmitter),
         step(S::Accepted, E::DecisionMade, S::Rejected, Handler, TellSubmitter),
         step(S::Approved, E::DecisionDelivered, S::Notified, Gateway, None),
@@ -79,35 +87,105 @@ pub const ACCEPT_AND_FORWARD: Machine = {
 };
 
 /// Nationwide handling (全国通办) of marriage: decided on the spot by the registry that took the
-/// couple in; the hub checks their status before and stores the result after. Decree 804.
+/// couple in; the hub checks their status before and stores the result after. For a re-issue
+/// (补领) the check is for the archive. Decree 804.
 pub const NATIONWIDE_MARRIAGE: Machine = {
     use Actor::{Gateway, Handler, Submitter};
-    use Effect::{None, SendResult, TellHandler, TellSubmitter};
+    use Effect::{None, SendApplication, SendResult, TellHandler, TellSubmitter};
     use EventType as E;
     use State as S;
     &[
+        // A booking rests with the gateway until the couple has come.
+        step(S::Booked, E::ApplicationAccepted, S::Received, Submitter, SendApplication),
+        step(S::Booked, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
+        step(S::Booked, E::AppearanceMissed, S::NoShow, Gateway, TellSubmitter),
         step(S::Received, E::ApplicationForwarded, S::Verifying, Gateway, None),
         step(S::Received, E::DeliveryFailed, S::Undeliverable, Gateway, TellSubmitter),
         step(S::Undeliverable, E::ApplicationForwarded, S::Verifying, Gateway, TellSubmitter),
         step(S::Received, E::CheckPassed, S::Verified, Handler, TellSubmitter),
         step(S::Verifying, E::CheckPassed, S::Verified, Handler, TellSubmitter),
         step(S::Undeliverable, E::CheckPassed, S::Verified, Handler, TellSubmitter),
+        step(S::ArchiveRequested, E::CheckPassed, S::Verified, Handler, TellSubmitter),
         step(S::Received, E::CheckConflict, S::EvidenceRequired, Handler, TellSubmitter),
         step(S::Verifying, E::CheckConflict, S::EvidenceRequired, Handler, TellSubmitter),
         step(S::Undeliverable, E::CheckConflict, S::EvidenceRequired, Handler, TellSubmitter),
+        step(S::ArchiveRequested, E::CheckConflict, S::EvidenceRequired, Handler, TellSubmitter),
+        // The library has no record: the original registry is asked for the archive (异地调档).
+        step(S::Received, E::ArchiveAsked, S::ArchiveRequested, Handler, TellSubmitter),
+        step(S::Verifying, E::ArchiveAsked, S::ArchiveRequested, Handler, TellSubmitter),
         step(S::EvidenceRequired, E::SupplementSubmitted, S::Verified, Submitter, TellHandler),
         step(S::Verified, E::DecisionMade, S::Registered, Submitter, SendResult),
         step(S::Verified, E::DecisionMade, S::Refused, Submitter, None),
         // Without proof the registry can only refuse.
         step(S::EvidenceRequired, E::DecisionMade, S::Refused, Submitter, None),
         step(S::Registered, E::DecisionDelivered, S::Uploaded, Gateway, None),
+        step(S::Uploaded, E::AnnulmentNoted, S::Annulled, Handler, TellSubmitter),
         step(S::Received, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
         step(S::Verifying, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
+        step(S::ArchiveRequested, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
         step(S::Verified, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
         step(S::EvidenceRequired, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
         step(S::Undeliverable, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
     ]
 };
+
+/// Nationwide handling of divorce: the hub checks that the two are married and shares the clock,
+/// so that no other registry marries or divorces either meanwhile. Civil Code art. 1077;
+/// 民发〔2020〕116号.
+pub const NATIONWIDE_DIVORCE: Machine = {
+    use Actor::{Gateway, Handler, Submitter};
+    use Effect::{None, SendResult, TellBoth, TellHandler, TellSubmitter};
+    use EventType as E;
+    use State as S;
+    &[
+        step(S::Received, E::ApplicationForwarded, S::Verifying, Gateway, None),
+        step(S::Received, E::DeliveryFailed, S::Undeliverable, Gateway, TellSubmitter),
+        step(S::Undeliverable, E::ApplicationForwarded, S::Verifying, Gateway, TellSubmitter),
+        step(S::Received, E::CheckPassed, S::Cooling, Handler, TellSubmitter),
+        step(S::Verifying, E::CheckPassed, S::Cooling, Handler, TellSubmitter),
+        step(S::Undeliverable, E::CheckPassed, S::Cooling, Handler, TellSubmitter),
+        step(S::Received, E::CheckConflict, S::EvidenceRequired, Handler, TellSubmitter),
+        step(S::Verifying, E::CheckConflict, S::EvidenceRequired, Handler, TellSubmitter),
+        step(S::Undeliverable, E::CheckConflict, S::EvidenceRequired, Handler, TellSubmitter),
+        step(S::EvidenceRequired, E::SupplementSubmitted, S::Cooling, Submitter, TellHandler),
+        // Not accepted (不予受理): nothing proves the marriage.
+        step(S::EvidenceRequired, E::DecisionMade, S::Refused, Submitter, TellHandler),
+        step(S::Cooling, E::CoolingEnded, S::Collectable, Gateway, TellBoth),
+        step(S::Collectable, E::CollectionLapsed, S::DeemedWithdrawn, Gateway, TellBoth),
+        step(S::Collectable, E::DecisionMade, S::Registered, Submitter, SendResult),
+        step(S::Collectable, E::DecisionMade, S::Refused, Submitter, TellHandler),
+        step(S::Registered, E::DecisionDelivered, S::Uploaded, Gateway, None),
+        step(S::Uploaded, E::AnnulmentNoted, S::Annulled, Handler, TellSubmitter),
+        // Either party alone may withdraw while the period runs (Civil Code art. 1077), at the
+        // registry that took them in.
+        step(S::Received, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+        step(S::Verifying, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+        step(S::EvidenceRequired, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+        step(S::Undeliverable, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+        step(S::Cooling, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+    ]
+};
+
+/// Every machine, with the name it is drawn under in `docs/states.md`.
+pub const MACHINES: [(&str, Machine); 3] = [
+    ("accept and forward (异地代收代办)", ACCEPT_AND_FORWARD),
+    ("marriage (结婚、补领)", NATIONWIDE_MARRIAGE),
+    ("divorce (离婚)", NATIONWIDE_DIVORCE),
+];
+
+/// Whether an event tells of something that leaves the state as it is, in every state: a limit
+/// that is near or has passed, a second application that was refused.
+pub const fn is_notice(event: EventType) -> bool {
+    matches!(
+        event,
+        EventType::DeadlineNear | EventType::DeadlinePassed | EventType::DuplicateRefused
+    )
+}
+
+/// The step of a notice, which both sides are told.
+pub const fn notice(state: State, event: EventType) -> Step {
+    step(state, event, state, Actor::Gateway, Effect::TellBoth)
+}
 
 /// The step of `machine` that `event` takes from `from`; `granted` chooses between the two arrows
 /// of a decision. `None`: the change is illegal and must change nothing.
@@ -125,6 +203,14 @@ pub fn actor_of(machine: Machine, event: EventType) -> Option<Actor> {
     machine.iter().find(|step| step.event == event).map(|step| step.by)
 }
 
+/// Every state that `machine` knows.
+pub fn states(machine: Machine) -> impl Iterator<Item = State> {
+    let mut states: Vec<State> = machine.iter().flat_map(|step| [step.from, step.to]).collect();
+    states.sort_unstable();
+    states.dedup();
+    states.into_iter()
+}
+
 /// Whether an application in this state is over: the person may apply for the benefit again.
 pub const fn is_closed(state: State) -> bool {
     matches!(
@@ -135,10 +221,14 @@ pub const fn is_closed(state: State) -> bool {
             | State::Expired
             | State::Refused
             | State::Uploaded
+            | State::NoShow
+            | State::Annulled
+            | State::DeemedWithdrawn
     )
 }
 
-const fn is_grant(state: State) -> bool {
+/// Whether the state is that of a granted application.
+pub const fn is_grant(state: State) -> bool {
     matches!(state, State::Approved | State::Registered)
 }
 
@@ -148,7 +238,7 @@ mod tests {
 
     #[test]
     fn no_step_leaves_a_withdrawn_refused_or_notified_application() {
-        for machine in [ACCEPT_AND_FORWARD, NATIONWIDE_MARRIAGE] {
+        for (_, machine) in MACHINES {
             for step in machine {
                 let over = [State::Notified, State::Withdrawn, State::Expired, State::Refused];
                 assert!(!over.contains(&step.from), "{step:?}");
@@ -158,7 +248,7 @@ mod tests {
 
     #[test]
     fn an_event_has_one_step_from_a_state_or_two_for_a_decision() {
-        for machine in [ACCEPT_AND_FORWARD, NATIONWIDE_MARRIAGE] {
+        for (_, machine) in MACHINES {
             for a in machine {
                 let alike = machine.iter().filter(|b| b.from == a.from && b.event == a.event);
                 let limit = if a.event == EventType::DecisionMade { 2 } else { 1 };

@@ -51,6 +51,12 @@ impl pb::Business {
     }
 
     /// Every business this build knows.
-    pub const ALL: [Self; 3] =
-        [Self::MarriageRegistration, Self::DisabilitySubsidy, Self::ChildRecognition];
+    pub const ALL: [Self; 6] = [
+        Self::MarriageRegistration,
+        Self::DivorceRegistration,
+        Self::DisabilitySubsidy,
+        Self::ChildRecognition,
+        Self::OldAgeAllowance,
+        Self::SocialAssistance,
+    ];
 }

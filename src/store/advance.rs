@@ -63,6 +63,8 @@ pub const fn delivery(effect: Effect, reach: Reach) -> Option<(DeliveryKind, boo
         Effect::TellSubmitter if reach.submitter => Some((DeliveryKind::Event, true)),
         Effect::TellHandler if reach.handler => Some((DeliveryKind::Event, false)),
         Effect::SendResult if reach.handler => Some((DeliveryKind::Result, false)),
+        Effect::TellBoth if reach.submitter => Some((DeliveryKind::Event, true)),
+        Effect::SendApplication if reach.handler => Some((DeliveryKind::Application, false)),
         _ => None,
     }
 }

@@ -1,0 +1,45 @@
+//! Divorce registration by agreement (离婚登记). Civil Code art. 1076-1078; 民发〔2020〕116号;
+//! 婚姻登记条例 (Decree 804).
+
+use crate::{
+    business::{Benefit, Outcome, Rules, Travel, Violations, couple},
+    model::{
+        lifecycle::NATIONWIDE_DIVORCE,
+        pb::{self, application::Details},
+    },
+};
+
+pub(super) const RULES: Rules = Rules {
+    machine: NATIONWIDE_DIVORCE,
+    travel: Travel::ToNationalHub,
+    check,
+    benefits,
+    grants: |_| Outcome::Nothing,
+};
+
+fn body(application: &pb::Application) -> Option<&pb::DivorceRegistration> {
+    match &application.details {
+        Some(Details::DivorceRegistration(body)) => Some(body),
+        _ => None,
+    }
+}
+
+fn check(application: &pb::Application, out: &mut Violations) {
+    const FIELD: &str = "divorceRegistration";
+    let Some(body) = body(application) else { return };
+    // Civil Code art. 1076: both apply in person.
+    if !body.both_present {
+        out.refuse(&format!("{FIELD}.bothPresent"), "both must appear in person and be willing");
+    }
+    if application.source() == pb::Source::Online {
+        out.form("source", "must be WINDOW: a divorce is applied for in person");
+    }
+    couple::check(FIELD, body.man.as_ref(), body.woman.as_ref(), out);
+}
+
+/// The name is that of marriage: while the cooling-off period runs, neither may marry, nor may
+/// the two apply for a divorce elsewhere.
+fn benefits(application: &pb::Application) -> Vec<Benefit> {
+    let Some(body) = body(application) else { return Vec::new() };
+    couple::each("marital_status", body.man.as_ref(), body.woman.as_ref())
+}

@@ -1,0 +1,43 @@
+//! Old-age allowance (高龄津贴). 老年人权益保障法 art. 33; the amount and the age are the province's.
+
+use crate::{
+    business::{
+        Benefit, Rules, Travel, Violations, action_outcome, check_action, check_person, identity,
+    },
+    model::{
+        lifecycle::ACCEPT_AND_FORWARD,
+        pb::{self, application::Details},
+    },
+};
+
+pub(super) const RULES: Rules = Rules {
+    machine: ACCEPT_AND_FORWARD,
+    travel: Travel::ToHome,
+    check,
+    benefits,
+    grants: |application| action_outcome(body(application).map_or("", |body| &body.action)),
+};
+
+fn body(application: &pb::Application) -> Option<&pb::OldAgeAllowance> {
+    match &application.details {
+        Some(Details::OldAgeAllowance(body)) => Some(body),
+        _ => None,
+    }
+}
+
+fn check(application: &pb::Application, out: &mut Violations) {
+    let Some(body) = body(application) else { return };
+    if let Some(person) = &application.applicant {
+        check_person("applicant", person, out);
+        if person.resident_id.is_empty() {
+            out.form("applicant.residentId", "is required; fill it in");
+        }
+    }
+    let given = (&*body.previous_division, &*body.last_paid_month, &*body.exit_reason);
+    check_action(("oldAgeAllowance", &body.action), given, out);
+}
+
+fn benefits(application: &pb::Application) -> Vec<Benefit> {
+    let Some(person) = &application.applicant else { return Vec::new() };
+    vec![Benefit { name: "old_age_allowance", person: identity(person, None) }]
+}
