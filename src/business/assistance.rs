@@ -9,8 +9,14 @@ use crate::{
     },
 };
 
-pub(super) const RULES: Rules =
-    Rules { machine: ACCEPT_AND_FORWARD, travel: Travel::ToHome, check, benefits, grants };
+pub(super) const RULES: Rules = Rules {
+    machine: ACCEPT_AND_FORWARD,
+    travel: Travel::ToHome,
+    check,
+    benefits,
+    grants,
+    limits: &[],
+};
 
 fn body(application: &pb::Application) -> Option<&pb::SocialAssistance> {
     match &application.details {

@@ -18,6 +18,7 @@ pub(super) const RULES: Rules = Rules {
     check,
     benefits,
     grants: |_| Outcome::Paid,
+    limits: &[],
 };
 
 fn body(application: &pb::Application) -> Option<&pb::ChildRecognition> {

@@ -15,6 +15,7 @@ pub(super) const RULES: Rules = Rules {
     check,
     benefits,
     grants: |_| Outcome::Nothing,
+    limits: &[],
 };
 
 fn body(application: &pb::Application) -> Option<&pb::DivorceRegistration> {

@@ -3,6 +3,7 @@
 //! `rules`, and its mapping tables. Depends on model.
 
 mod assistance;
+pub mod clock;
 mod child;
 mod couple;
 mod disability;
@@ -62,6 +63,8 @@ struct Rules {
     benefits: fn(&pb::Application) -> Vec<Benefit>,
     /// What a grant does to the benefit.
     grants: fn(&pb::Application) -> Outcome,
+    /// Its statutory limits.
+    limits: &'static [clock::Limit],
 }
 
 /// Collects what is wrong.
@@ -93,6 +96,11 @@ const fn rules(business: Business) -> Option<&'static Rules> {
 /// The state machine of a business; of an unknown one, a machine without steps.
 pub fn machine(business: Business) -> Machine {
     rules(business).map_or(&[], |rules| rules.machine)
+}
+
+/// The statutory limits of a business.
+pub fn limits(business: Business) -> &'static [clock::Limit] {
+    rules(business).map_or(&[], |rules| rules.limits)
 }
 
 /// How a business travels.

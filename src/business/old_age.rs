@@ -16,6 +16,7 @@ pub(super) const RULES: Rules = Rules {
     check,
     benefits,
     grants: |application| action_outcome(body(application).map_or("", |body| &body.action)),
+    limits: &[],
 };
 
 fn body(application: &pb::Application) -> Option<&pb::OldAgeAllowance> {

@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let checked = serve::checked(&arguments.config).map(|(_, translator, _)| translator.coverage());
+    let checked = serve::checked(&arguments.config).map(|checked| checked.translator.coverage());
     match checked {
         Ok(coverage) if arguments.json => print_json(&coverage),
         Ok(coverage) => print_table(&coverage),

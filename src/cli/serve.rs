@@ -17,8 +17,10 @@ use crate::{
     dispatch::Dispatch,
     edge,
     intake::Intake,
-    model::{clock, codes::Codes, divisions::Divisions, fault::Fault, shape::Shapes},
-    store::{self, Store},
+    model::{
+        calendar::Calendar, clock, codes::Codes, divisions::Divisions, fault::Fault, shape::Shapes,
+    },
+    store::{self, Store, Terms},
     telemetry, tls,
     translate::Translator,
 };
@@ -35,7 +37,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let (config, translator, shapes) = checked(&arguments.config).map_err(|f| faulty(&f))?;
+    let checked = checked(&arguments.config).map_err(|faults| faulty(&faults))?;
     tls::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
@@ -43,8 +45,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         .build()?;
     let outcome = runtime.block_on(async {
         // The span exporter's channel lives on the runtime.
-        telemetry::start(&config.telemetry).map_err(anyhow::Error::msg)?;
-        let outcome = serve(config, translator, shapes).await;
+        telemetry::start(&checked.config.telemetry).map_err(anyhow::Error::msg)?;
+        let outcome = serve(checked).await;
         tokio::task::spawn_blocking(telemetry::stop).await?;
         outcome
     });
@@ -52,24 +54,39 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     outcome
 }
 
-/// The configuration, the mapping tables and the rules of form; every fault of all of them.
-pub(super) fn checked(path: &Path) -> Result<(Config, Translator, Shapes), Vec<Fault>> {
+/// Everything that is read from the configuration folder.
+pub(super) struct Checked {
+    pub(super) config: Config,
+    pub(super) translator: Translator,
+    pub(super) shapes: Shapes,
+    pub(super) calendar: Calendar,
+}
+
+/// Reads the configuration folder; every fault of every file at once.
+pub(super) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let config = Config::load(path);
     // The tables are looked at even when another file is at fault: all faults are told at once.
     let folder = path.parent().filter(|parent| *parent != Path::new(""));
     let folder = folder.unwrap_or_else(|| Path::new("."));
     let translator = Translator::load(folder, &party_folders(folder));
-    match (config, translator, shapes(folder)) {
-        (Ok(config), Ok(translator), Ok(shapes)) => Ok((config, translator, shapes)),
-        (config, translator, shapes) => {
-            let mut faults = config.err().unwrap_or_default();
-            faults.extend(translator.err().unwrap_or_default());
-            faults.extend(shapes.err().unwrap_or_default());
-            faults.sort();
-            faults.dedup();
-            Err(faults)
+    let (shapes, calendar) = (shapes(folder), Calendar::load(&folder.join("calendar")));
+    let mut faults = Vec::new();
+    let config = keep(config, &mut faults);
+    let translator = keep(translator, &mut faults);
+    let shapes = keep(shapes, &mut faults);
+    let calendar = keep(calendar, &mut faults);
+    faults.sort();
+    faults.dedup();
+    match (config, translator, shapes, calendar) {
+        (Some(config), Some(translator), Some(shapes), Some(calendar)) => {
+            Ok(Checked { config, translator, shapes, calendar })
         }
+        _ => Err(faults),
     }
+}
+
+fn keep<T>(loaded: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> {
+    loaded.map_err(|more| faults.extend(more)).ok()
 }
 
 fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
@@ -90,16 +107,21 @@ fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
     })
 }
 
-async fn serve(config: Config, translator: Translator, shapes: Shapes) -> anyhow::Result<()> {
+async fn serve(checked: Checked) -> anyhow::Result<()> {
+    let Checked { config, translator, shapes, calendar } = checked;
+    let calendar = Arc::new(calendar);
+    let taking = config.parties.iter().filter(|(_, party)| party.entry.delivery.is_some());
+    let takers = taking.map(|(code, _)| code.clone()).collect();
+    let terms = Terms { calendar: Arc::clone(&calendar), takers };
     let store =
-        store::open(&config.store, config.limits.store_queue).map_err(anyhow::Error::msg)?;
+        store::open(&config.store, config.limits.store_queue, terms).map_err(anyhow::Error::msg)?;
     let translator = Arc::new(translator);
     let auth = Auth::new(&config.gateway.id, &config.parties).map_err(|faults| faulty(&faults))?;
     let server = tls::server(&config.tls).map_err(|faults| faulty(&faults))?;
     let dispatch = Dispatch::start(&config, &store, &translator).map_err(|f| faulty(&f))?;
-    let intake =
-        Intake::new(Arc::clone(&store), Arc::new(shapes), translator, config.parties.clone())
-            .map_err(|fault| faulty(&[fault]))?;
+    let parties = config.parties.clone();
+    let intake = Intake::new(Arc::clone(&store), Arc::new(shapes), translator, parties, calendar)
+        .map_err(|fault| faulty(&[fault]))?;
     let stop = CancellationToken::new();
     let bind = |address: &str| {
         let address = address.to_owned();

@@ -34,7 +34,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let (_, translator, _) = serve::checked(&arguments.config).map_err(|f| faulty(&f))?;
+    let checked = serve::checked(&arguments.config).map_err(|faults| faulty(&faults))?;
+    let translator = checked.translator;
     let business = Business::from_code(&arguments.business)
         .with_context(|| format!("`{}` is no business", arguments.business))?;
     let kind = Kind::from_word(&arguments.kind)

@@ -3,11 +3,11 @@
 //! what may have arrived. No transaction is open during a call. Depends on translate and store.
 
 mod breaker;
+mod clocks;
 mod partner;
 mod schedule;
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,7 +24,7 @@ use crate::{
     model::{clock, fault::Fault},
     store::{
         Store, StoreError,
-        rows::{Lease, Reach, Settlement},
+        rows::{Lease, Settlement},
     },
     telemetry,
     translate::Translator,
@@ -50,8 +50,6 @@ struct Lane {
     partner: Partner,
     breaker: Breaker,
     room: Arc<Semaphore>,
-    /// Which parties take deliveries, by code.
-    takes: Arc<BTreeMap<String, bool>>,
 }
 
 impl Dispatch {
@@ -64,12 +62,6 @@ impl Dispatch {
         store: &Arc<dyn Store>,
         translator: &Arc<Translator>,
     ) -> Result<Self, Vec<Fault>> {
-        let takes: BTreeMap<String, bool> = config
-            .parties
-            .iter()
-            .map(|(code, party)| (code.clone(), party.entry.delivery.is_some()))
-            .collect();
-        let takes = Arc::new(takes);
         let mut lanes = Vec::new();
         let mut faults = Vec::new();
         for party in config.parties.values() {
@@ -81,7 +73,6 @@ impl Dispatch {
                     partner,
                     breaker: Breaker::new(&config.dispatch),
                     room: Arc::new(Semaphore::new(config.dispatch.in_flight)),
-                    takes: Arc::clone(&takes),
                 }),
                 Err(more) => faults.extend(more),
             }
@@ -93,6 +84,7 @@ impl Dispatch {
         for lane in lanes {
             tasks.spawn(Arc::new(lane).run(tasks.clone(), stop.clone()));
         }
+        tasks.spawn(clocks::run(Arc::clone(store), stop.clone()));
         tasks.close();
         Ok(Self { tasks, stop })
     }
@@ -200,29 +192,19 @@ impl Lane {
     }
 
     fn settlement(&self, lease: &Lease, outcome: &Outcome) -> Settlement {
-        let reach = self.reach(lease);
         let (unknown, asked, note) = match outcome {
-            Outcome::Delivered => return Settlement::Delivered { reach },
-            Outcome::Refused { note } => return Settlement::Refused { note: note.clone(), reach },
+            Outcome::Delivered => return Settlement::Delivered,
+            Outcome::Refused { note } => return Settlement::Refused { note: note.clone() },
             Outcome::Again { after, note } => (lease.unknown(), *after, note),
             Outcome::Unknown { note } => (true, None, note),
         };
         if lease.attempt() >= self.settings.attempts {
-            return Settlement::Parked { unknown, note: note.clone(), reach };
+            return Settlement::Parked { unknown, note: note.clone() };
         }
         let own = schedule::wait(&self.settings, lease.attempt(), chance());
         let wait = asked.map_or(own, |asked| schedule::heed(&self.settings, own, asked));
         let due = clock::now_micros() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2);
         Settlement::Again { due, unknown, counted: true, note: note.clone() }
-    }
-
-    fn reach(&self, lease: &Lease) -> Reach {
-        let takes = |party: &str| self.takes.get(party).copied().unwrap_or_default();
-        let application = lease.application();
-        Reach {
-            submitter: takes(&application.submitting_party),
-            handler: takes(&application.handling_party),
-        }
     }
 
     fn report(&self, lease: &Lease, outcome: &Outcome, settlement: &Settlement, began: Instant) {

@@ -14,7 +14,7 @@ use crate::{
         problem::{Problem, Reason, Violation},
         trace::TraceContext,
     },
-    store::rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Reach, Refusal},
+    store::rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
     telemetry,
 };
 
@@ -92,10 +92,6 @@ impl Intake {
             system,
             expected_version: incoming.expected_version,
             key: incoming.key,
-            reach: Reach {
-                submitter: self.takes(&header.submitter),
-                handler: self.takes(&header.handler),
-            },
             now: clock::now_micros(),
         };
         match self.store.apply(change).await.map_err(told)? {

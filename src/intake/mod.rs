@@ -22,6 +22,7 @@ use crate::{
     config::Party,
     intake::routing::Routes,
     model::{
+        calendar::Calendar,
         clock,
         fault::Fault,
         pb,
@@ -31,7 +32,7 @@ use crate::{
     },
     store::{
         Store, StoreError,
-        rows::{Accepted, Filter, Header, IdempotencyKey, NewApplication, Reach, Recalled},
+        rows::{Accepted, Filter, Header, IdempotencyKey, NewApplication, Recalled},
     },
     telemetry,
     translate::{SealKey, Translator},
@@ -44,6 +45,7 @@ pub struct Intake {
     translator: Arc<Translator>,
     routes: Routes,
     parties: BTreeMap<String, Party>,
+    calendar: Arc<Calendar>,
     seals: BTreeMap<String, SealKey>,
 }
 
@@ -66,6 +68,7 @@ impl Intake {
         shapes: Arc<Shapes>,
         translator: Arc<Translator>,
         parties: BTreeMap<String, Party>,
+        calendar: Arc<Calendar>,
     ) -> Result<Self, Fault> {
         let routes = Routes::new(&parties);
         let mut seals = BTreeMap::new();
@@ -74,7 +77,7 @@ impl Intake {
                 seals.insert(code.clone(), SealKey::new(&key));
             }
         }
-        Ok(Self { store, shapes, translator, routes, parties, seals })
+        Ok(Self { store, shapes, translator, routes, parties, calendar, seals })
     }
 
     /// Takes a new application under the caller's idempotency key.
@@ -98,7 +101,7 @@ impl Intake {
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<pb::Application, Problem> {
         let (id, _) = self.own(caller, id).await?;
         let application = self.store.application(id).await.map_err(told)?;
-        application.ok_or_else(not_found)
+        application.map(|application| self.as_of_today(application)).ok_or_else(not_found)
     }
 
     /// A page of the applications that the caller's party submitted or handles.
@@ -137,6 +140,7 @@ impl Intake {
             before,
         };
         let (applications, next) = self.store.list(filter).await.map_err(told)?;
+        let applications = applications.into_iter().map(|one| self.as_of_today(one)).collect();
         let next_page_token = next.map(|next| next.to_string()).unwrap_or_default();
         Ok(pb::ListApplicationsResponse { applications, next_page_token })
     }
@@ -152,6 +156,13 @@ impl Intake {
     ) -> Result<Vec<pb::ApplicationEvent>, Problem> {
         let (id, _) = self.own(caller, id).await?;
         self.store.events(id).await.map_err(told)
+    }
+
+    /// The application with the days its limits have left today.
+    fn as_of_today(&self, mut application: pb::Application) -> pb::Application {
+        let (now, calendar) = (clock::now_micros(), &self.calendar);
+        application.deadlines = business::clock::shown(&application.deadlines, now, calendar);
+        application
     }
 
     /// Everything that is wrong with an application, as [`Intake::submit`] would find it. Stores
@@ -189,7 +200,9 @@ impl Intake {
             }
             Accepted::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Accepted::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
-            Accepted::Duplicate { first } => Err(self.duplicate(caller, operation, first).await),
+            Accepted::Duplicate { first, paid } => {
+                Err(self.duplicate(caller, operation, (first, paid)).await)
+            }
         }
     }
 
@@ -201,24 +214,29 @@ impl Intake {
         key: IdempotencyKey,
         trace: TraceContext,
     ) -> NewApplication {
-        let id = Uuid::now_v7();
+        let (id, now) = (Uuid::now_v7(), clock::now_micros());
         let claims = business::claims(&application);
         let handler = self.routes.handler(&application).unwrap_or_default();
         application.id = id.to_string();
         caller.party().clone_into(&mut application.submitting_party);
         let county = self.shapes.divisions().county(&application.home_division);
         application.home_division_name = county.map(|c| c.1.name.clone()).unwrap_or_default();
-        let reach = Reach { submitter: self.takes(caller.party()), handler: self.takes(handler) };
         handler.clone_into(&mut application.handling_party);
+        application.set_state(business::first_state(&application));
+        application.deadlines = business::clock::begin(
+            business::limits(application.business()),
+            &application,
+            now,
+            &self.calendar,
+        );
         NewApplication {
             id,
             key,
             content,
             benefits: claims.iter().map(|claim| self.store.digest(claim)).collect(),
             system: caller.system().to_owned(),
-            reach,
             trace,
-            now: clock::now_micros(),
+            now,
             application,
         }
     }
@@ -297,9 +315,22 @@ impl Intake {
         }
     }
 
-    async fn duplicate(&self, caller: &Caller, operation: &str, first: Uuid) -> Problem {
-        let text = "the same person has an open application for the same benefit; \
-                    follow that one, or withdraw it first";
+    async fn duplicate(
+        &self,
+        caller: &Caller,
+        operation: &str,
+        (first, paid): (Uuid, bool),
+    ) -> Problem {
+        let text = match paid {
+            true => {
+                "the same person is being paid the same benefit; ask for a change or a transfer \
+                 of it instead"
+            }
+            false => {
+                "the same person has an open application for the same benefit; follow that one, \
+                 or withdraw it first"
+            }
+        };
         let mut problem = Problem::new(Reason::DuplicateApplication, text);
         // The first one's id only to a party that may see it.
         let first = first.to_string();
@@ -307,10 +338,6 @@ impl Intake {
             problem = problem.with("applicationId", first);
         }
         self.refuse(caller, operation, problem).await
-    }
-
-    fn takes(&self, party: &str) -> bool {
-        self.parties.get(party).is_some_and(|party| party.entry.delivery.is_some())
     }
 }
 

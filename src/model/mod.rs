@@ -1,6 +1,7 @@
 //! What every room speaks: the canonical model, ids, codes, rules of form. No I/O but reading
 //! tables at start-up, no async, nothing of transport. Depends on no other room.
 
+pub mod calendar;
 pub mod clock;
 pub mod codes;
 pub mod divisions;

@@ -5,12 +5,15 @@ use prost::Message as _;
 
 use crate::{
     audit::{Entry, Kind, commitment},
-    business,
+    business::{self, Outcome},
     model::{
         lifecycle::{self, Effect, Step},
-        pb::{self, EventType, Outcome, State},
+        pb::{self, EventType, State, application::Details},
     },
-    store::rows::{DeliveryKind, Reach, Refusal},
+    store::{
+        Terms,
+        rows::{DeliveryKind, Refusal},
+    },
 };
 
 /// The mutable part of an application's row.
@@ -36,7 +39,10 @@ pub fn step(
     if expected_version != 0 && expected_version != standing.version {
         return Err(Refusal::VersionConflict(standing.version));
     }
-    let granted = event.decision.as_ref().is_some_and(|d| d.outcome() == Outcome::Granted);
+    if lifecycle::is_notice(event.r#type()) {
+        return Ok(lifecycle::notice(standing.state, event.r#type()));
+    }
+    let granted = event.decision.as_ref().is_some_and(|d| d.outcome() == pb::Outcome::Granted);
     let machine = business::machine(standing.business);
     lifecycle::step_of(machine, standing.state, event.r#type(), granted)
         .ok_or(Refusal::Illegal(standing.state))
@@ -48,24 +54,101 @@ pub fn revise(body: &pb::Application, event: &pb::ApplicationEvent) -> Option<pb
         EventType::DecisionMade => {
             Some(pb::Application { decision: event.decision.clone(), ..body.clone() })
         }
-        EventType::SupplementSubmitted => {
+        // A check may bring papers too: the archive copy for a re-issue.
+        EventType::SupplementSubmitted | EventType::CheckPassed if !event.materials.is_empty() => {
             let mut revised = body.clone();
             revised.materials.extend(event.materials.iter().cloned());
             Some(revised)
         }
+        EventType::ApplicationAccepted => appeared(body),
         _ => None,
     }
 }
 
-/// The delivery that a step asks for: what, and to the submitting (`true`) or handling party.
-pub const fn delivery(effect: Effect, reach: Reach) -> Option<(DeliveryKind, bool)> {
-    match effect {
-        Effect::TellSubmitter if reach.submitter => Some((DeliveryKind::Event, true)),
-        Effect::TellHandler if reach.handler => Some((DeliveryKind::Event, false)),
-        Effect::SendResult if reach.handler => Some((DeliveryKind::Result, false)),
-        Effect::TellBoth if reach.submitter => Some((DeliveryKind::Event, true)),
-        Effect::SendApplication if reach.handler => Some((DeliveryKind::Application, false)),
-        _ => None,
+/// A booked couple has come: both are present from now on.
+fn appeared(body: &pb::Application) -> Option<pb::Application> {
+    let Some(Details::MarriageRegistration(marriage)) = &body.details else { return None };
+    let present = pb::MarriageRegistration { both_present: true, ..marriage.clone() };
+    let details = Some(Details::MarriageRegistration(present));
+    Some(pb::Application { details, ..body.clone() })
+}
+
+/// What becomes of the benefits by a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// As they are.
+    AsIs,
+    /// Nothing is held any more.
+    Release,
+    /// They are paid from now on and held by this application.
+    Pay,
+    /// Who held them no longer does; with `true` this application does from now on.
+    Take(bool),
+}
+
+/// What becomes of the benefits of an application by a step.
+pub fn hold(step: Step, content: &pb::Application, standing: Open) -> Hold {
+    let granted = step.event == EventType::DecisionMade && lifecycle::is_grant(step.to);
+    match business::grants(content) {
+        Outcome::Paid if granted => Hold::Pay,
+        Outcome::Moved if granted => Hold::Take(true),
+        Outcome::Ended if granted => Hold::Take(false),
+        _ if standing == Open::Open && lifecycle::is_closed(step.to) => Hold::Release,
+        _ => Hold::AsIs,
+    }
+}
+
+/// Whether an application holds what it claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// It is over and holds nothing.
+    Closed = 0,
+    /// It is open and holds its claims.
+    Open = 1,
+    /// It was granted and holds the benefits that are paid because of it.
+    Paid = 2,
+}
+
+impl Open {
+    /// As it stands in the table.
+    pub const fn from_number(number: i64) -> Self {
+        match number {
+            0 => Self::Closed,
+            2 => Self::Paid,
+            _ => Self::Open,
+        }
+    }
+}
+
+/// The deliveries that a step asks for, each with the party it is for. A party that takes none
+/// reads events by itself; nobody is told what they did themselves.
+pub fn deliveries<'a>(
+    effect: Effect,
+    terms: &Terms,
+    (submitter, handler): (&'a str, &'a str),
+    by: &str,
+) -> Vec<(DeliveryKind, &'a str)> {
+    let (kind, parties): (_, &[&'a str]) = match effect {
+        Effect::None => return Vec::new(),
+        Effect::TellSubmitter => (DeliveryKind::Event, &[submitter]),
+        Effect::TellHandler => (DeliveryKind::Event, &[handler]),
+        Effect::TellBoth => (DeliveryKind::Event, &[submitter, handler]),
+        Effect::SendApplication => (DeliveryKind::Application, &[handler]),
+        Effect::SendResult => (DeliveryKind::Result, &[handler]),
+    };
+    let wanted = |party: &&&str| {
+        terms.takers.contains(**party) && !(effect == Effect::TellBoth && **party == by)
+    };
+    parties.iter().filter(wanted).map(|party| (kind, *party)).collect()
+}
+
+/// What stands beside the content because it changes without it: clocks, open questions, route.
+pub fn kept(content: &pb::Application) -> pb::Application {
+    pb::Application {
+        deadlines: content.deadlines.clone(),
+        checks: content.checks.clone(),
+        handling_authority: content.handling_authority.clone(),
+        ..Default::default()
     }
 }
 
@@ -76,6 +159,7 @@ pub fn detail(event: &pb::ApplicationEvent) -> Vec<u8> {
         missing_materials: event.missing_materials.clone(),
         materials: event.materials.clone(),
         decision: event.decision.clone(),
+        deadline: event.deadline.clone(),
         ..Default::default()
     }
     .encode_to_vec()

@@ -13,17 +13,21 @@ use crate::{
         trace::TraceContext,
     },
     store::{
-        Sqlite, Store,
+        Sqlite, Store, Terms,
         rows::{
-            Accepted, Applied, Change, DeliveryKind, IdempotencyKey, Lease, NewApplication, Reach,
+            Accepted, Applied, Change, DeliveryKind, IdempotencyKey, Lease, NewApplication,
             Recalled, Refusal, Settlement,
         },
         vault::Vault,
     },
 };
 
-const REACH: Reach = Reach { submitter: true, handler: true };
 const HOUR: i64 = 3_600_000_000;
+
+fn terms() -> Terms {
+    let takers = ["23", "national"].map(str::to_owned).into();
+    Terms { calendar: Arc::default(), takers }
+}
 
 /// A store in a folder of its own, that can be opened again.
 struct Place(PathBuf);
@@ -35,7 +39,7 @@ impl Place {
 
     fn open(&self) -> Arc<dyn Store> {
         let vault = Vault::new(&[1; 32]).unwrap();
-        Arc::new(Sqlite::open(&self.0.join("t.db"), vault, 1024).unwrap())
+        Arc::new(Sqlite::open(&self.0.join("t.db"), vault, 1024, terms()).unwrap())
     }
 }
 
@@ -62,6 +66,7 @@ fn new(n: u8) -> NewApplication {
     application.id = id.to_string();
     application.submitting_party = "23".into();
     application.handling_party = "national".into();
+    application.set_state(State::Received);
     NewApplication {
         application: Box::new(application),
         content,
@@ -69,7 +74,6 @@ fn new(n: u8) -> NewApplication {
         key: key(n, n),
         benefits: vec![[n; 16]],
         system: "test".into(),
-        reach: REACH,
         trace: TraceContext::new(),
         now: clock::now_micros(),
     }
@@ -85,7 +89,6 @@ fn change(id: Uuid, n: u8, r#type: EventType, decision: Option<Outcome>) -> Chan
         system: "test".into(),
         expected_version: 0,
         key: key(n, n),
-        reach: REACH,
         now: clock::now_micros(),
     }
 }
@@ -104,7 +107,7 @@ async fn lease_one(store: &dyn Store, party: &str) -> Option<Lease> {
 async fn delivered(store: &dyn Store, party: &str) -> DeliveryKind {
     let lease = lease_one(store, party).await.unwrap();
     let kind = lease.kind();
-    store.settle(lease, Settlement::Delivered { reach: REACH }).await.unwrap();
+    store.settle(lease, Settlement::Delivered).await.unwrap();
     kind
 }
 
@@ -147,7 +150,7 @@ async fn a_second_open_application_for_a_benefit_is_a_duplicate_until_the_first_
     let first = accepted(&*store, 1).await;
     let again = || NewApplication { benefits: vec![[9; 16], [1; 16]], ..new(2) };
     match store.accept(again()).await.unwrap() {
-        Accepted::Duplicate { first: found } => assert_eq!(found, first),
+        Accepted::Duplicate { first: found, .. } => assert_eq!(found, first),
         other => panic!("{other:?}"),
     }
     let mut withdrawal = change(first, 3, EventType::ApplicationWithdrawn, None);
@@ -233,7 +236,7 @@ async fn events_reach_a_party_in_order_and_only_one_lease_is_out() {
     assert_eq!(leases[0].event().unwrap().r#type(), EventType::ApplicationAccepted);
     assert!(lease_one(&*store, "23").await.is_none(), "leased already");
     for lease in leases {
-        store.settle(lease, Settlement::Delivered { reach: REACH }).await.unwrap();
+        store.settle(lease, Settlement::Delivered).await.unwrap();
     }
     let next = lease_one(&*store, "23").await.unwrap();
     assert_eq!(next.event().unwrap().r#type(), EventType::DecisionMade);
@@ -250,10 +253,10 @@ async fn an_expired_lease_is_offered_again_as_unknown_and_the_old_one_settles_no
     assert!(fresh.unknown(), "the first attempt may have arrived");
     assert_eq!(fresh.attempt(), 2);
     assert_eq!(fresh.message_number(), stale.message_number());
-    let refused = Settlement::Refused { note: "E1".into(), reach: REACH };
+    let refused = Settlement::Refused { note: "E1".into() };
     store.settle(stale, refused).await.unwrap();
     assert!(store.parked().await.unwrap().is_empty());
-    store.settle(fresh, Settlement::Delivered { reach: REACH }).await.unwrap();
+    store.settle(fresh, Settlement::Delivered).await.unwrap();
     assert_eq!(store.totals().await.unwrap().due, 0);
 }
 
@@ -276,8 +279,7 @@ async fn a_parked_delivery_is_seen_fails_the_application_and_can_be_replayed() {
     let store = place.open();
     let id = accepted(&*store, 1).await;
     let lease = lease_one(&*store, "national").await.unwrap();
-    let parked =
-        Settlement::Parked { unknown: true, note: "no answer in time".into(), reach: REACH };
+    let parked = Settlement::Parked { unknown: true, note: "no answer in time".into() };
     store.settle(lease, parked).await.unwrap();
     let listed = store.parked().await.unwrap();
     assert_eq!((listed.len(), listed[0].application), (1, id));
@@ -287,7 +289,7 @@ async fn a_parked_delivery_is_seen_fails_the_application_and_can_be_replayed() {
     assert_eq!(store.revive(vec![listed[0].delivery, 999]).await.unwrap(), 1);
     let lease = lease_one(&*store, "national").await.unwrap();
     assert!(lease.unknown(), "what may have arrived is asked for first");
-    store.settle(lease, Settlement::Delivered { reach: REACH }).await.unwrap();
+    store.settle(lease, Settlement::Delivered).await.unwrap();
     assert_eq!(store.header(id).await.unwrap().unwrap().state, State::Forwarded);
 }
 

@@ -10,7 +10,7 @@ pub mod rows;
 mod sqlite;
 pub mod vault;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ pub use crate::store::sqlite::Sqlite;
 use crate::{
     audit::Entry,
     config,
-    model::pb,
+    model::{calendar::Calendar, pb},
     store::{
         rows::{
             Accepted, Applied, Change, Filter, Header, IdempotencyKey, Lease, NewApplication,
@@ -89,6 +89,14 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Any [`StoreError`]; the lease then expires by itself.
     async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<(), StoreError>;
+
+    /// Lets the clocks that are due at `now` (microseconds UTC) speak, those of at most `limit`
+    /// applications: a limit that is near or has passed is told, and what follows from its passing
+    /// happens. Returns how many applications had something due. Striking again says nothing twice.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn strike(&self, now: i64, limit: usize) -> Result<usize, StoreError>;
 
     /// Makes parked deliveries due again; returns how many of `deliveries` were parked.
     ///
@@ -164,12 +172,25 @@ pub trait Store: Send + Sync + 'static {
     fn digest(&self, text: &str) -> [u8; 16];
 }
 
+/// What the store must know to take a step within a transaction.
+#[derive(Clone, Default)]
+pub struct Terms {
+    /// The working days that limits are counted in.
+    pub calendar: Arc<Calendar>,
+    /// Codes of the parties that take deliveries; the others read events by themselves.
+    pub takers: BTreeSet<String>,
+}
+
 /// Opens the store that the configuration names.
 ///
 /// # Errors
 /// What is wrong and what to do, in words for the operator.
-pub fn open(settings: &config::Store, queue: usize) -> Result<Arc<dyn Store>, String> {
+pub fn open(
+    settings: &config::Store,
+    queue: usize,
+    terms: Terms,
+) -> Result<Arc<dyn Store>, String> {
     let vault = Vault::open(&settings.key_file)?;
     let path = settings.url.strip_prefix("sqlite://").unwrap_or(&settings.url);
-    Ok(Arc::new(Sqlite::open(Path::new(path), vault, queue)?))
+    Ok(Arc::new(Sqlite::open(Path::new(path), vault, queue, terms)?))
 }

@@ -17,18 +17,9 @@ pub struct IdempotencyKey {
     pub content: [u8; 32],
 }
 
-/// Which parties take deliveries; the others read events by themselves.
-#[derive(Clone, Copy, Debug)]
-pub struct Reach {
-    /// The submitting party does.
-    pub submitter: bool,
-    /// The handling party does.
-    pub handler: bool,
-}
-
 /// A new application, checked and routed.
 pub struct NewApplication {
-    /// The application with all its fields but state, version and times.
+    /// The application with all its fields but version and times.
     pub application: Box<pb::Application>,
     /// The application encoded as it came, without what the gateway sets; what is stored.
     pub content: Vec<u8>,
@@ -36,12 +27,10 @@ pub struct NewApplication {
     pub id: Uuid,
     /// The caller's key.
     pub key: IdempotencyKey,
-    /// Keyed digests of person and benefit.
+    /// Keyed digests of what it claims: person and benefit.
     pub benefits: Vec<[u8; 16]>,
     /// The token's `sub`.
     pub system: String,
-    /// Who takes deliveries.
-    pub reach: Reach,
     /// The caller's trace.
     pub trace: TraceContext,
     /// Now, microseconds UTC.
@@ -57,10 +46,12 @@ pub enum Accepted {
     Replayed(Box<pb::Application>),
     /// The key was used with other content.
     KeyReused,
-    /// The person has an open application for the benefit.
+    /// The person has an open application for the benefit, or draws it.
     Duplicate {
         /// The first application.
         first: Uuid,
+        /// It was granted and the benefit is being paid.
+        paid: bool,
     },
 }
 
@@ -78,8 +69,6 @@ pub struct Change {
     pub expected_version: i64,
     /// The caller's key.
     pub key: IdempotencyKey,
-    /// Who takes deliveries.
-    pub reach: Reach,
     /// Now, microseconds UTC.
     pub now: i64,
 }
@@ -298,16 +287,11 @@ impl Lease {
 #[derive(Clone, Debug)]
 pub enum Settlement {
     /// The receiver stored it.
-    Delivered {
-        /// Who takes deliveries.
-        reach: Reach,
-    },
+    Delivered,
     /// The receiver understood and refused it; parked for operations.
     Refused {
         /// The receiver's code.
         note: String,
-        /// Who takes deliveries.
-        reach: Reach,
     },
     /// To be tried again.
     Again {
@@ -326,8 +310,6 @@ pub enum Settlement {
         unknown: bool,
         /// Why the last attempt failed.
         note: String,
-        /// Who takes deliveries.
-        reach: Reach,
     },
 }
 

@@ -33,7 +33,7 @@ impl Index {
             index.keys.insert(row.get(0)?, row.get(1)?);
         }
         let mut query =
-            connection.prepare("SELECT id, benefits FROM applications WHERE open = 1")?;
+            connection.prepare("SELECT id, benefits FROM applications WHERE open > 0")?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
             let id: Short = row.get(0)?;

@@ -1,6 +1,8 @@
 //! The embedded store: SQLite in WAL mode with full durability, one writer thread that commits
 //! what waits as one transaction (group commit), and a few readers beside it.
 
+mod clocks;
+mod holds;
 mod index;
 mod outbox;
 mod read;
@@ -24,7 +26,7 @@ use crate::{
     audit::Entry,
     model::{clock, pb},
     store::{
-        Store, StoreError,
+        Store, StoreError, Terms,
         rows::{
             Accepted, Applied, Change, Filter, Header, IdempotencyKey, Lease, NewApplication,
             ParkedDelivery, Recalled, Settlement, Totals,
@@ -61,12 +63,12 @@ impl Sqlite {
     ///
     /// # Errors
     /// In words for the operator: another gateway holds the store, the file cannot be opened.
-    pub fn open(path: &Path, vault: Vault, queue: usize) -> Result<Self, String> {
+    pub fn open(path: &Path, vault: Vault, queue: usize, terms: Terms) -> Result<Self, String> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         }
         let lock = hold(&path.with_extension("lock"))?;
-        Self::start(path, vault, queue, Some(lock))
+        Self::start(path, vault, queue, (terms, Some(lock)))
     }
 
     /// Opens the database beside a gateway that may be running, to list and replay deliveries.
@@ -77,10 +79,15 @@ impl Sqlite {
         if !path.exists() {
             return Err(format!("{} does not exist; is store.url right?", path.display()));
         }
-        Self::start(path, vault, 16, None)
+        Self::start(path, vault, 16, (Terms::default(), None))
     }
 
-    fn start(path: &Path, vault: Vault, queue: usize, lock: Option<File>) -> Result<Self, String> {
+    fn start(
+        path: &Path,
+        vault: Vault,
+        queue: usize,
+        (terms, lock): (Terms, Option<File>),
+    ) -> Result<Self, String> {
         let told = |error: rusqlite::Error| format!("{}: {error}", path.display());
         let mut connection = Connection::open(path).map_err(told)?;
         configure(&connection).map_err(told)?;
@@ -107,8 +114,8 @@ impl Sqlite {
         let (changed, changes) = watch::channel(last);
         let index = Arc::new(RwLock::new(index));
         let vault = Arc::new(vault);
-        let writer =
-            Writer::new(connection, received, changed, Arc::clone(&index), Arc::clone(&vault));
+        let shared = (Arc::clone(&index), Arc::clone(&vault), terms);
+        let writer = Writer::new(connection, received, changed, shared);
         // The thread ends when the last sender is dropped, after the writes that wait.
         thread::Builder::new()
             .name("store-writer".into())
@@ -186,6 +193,10 @@ impl Store for Sqlite {
 
     async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<(), StoreError> {
         self.wait(|reply| Command::Settle(Box::new(lease), settlement, reply)).await
+    }
+
+    async fn strike(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
+        self.wait(|reply| Command::Strike(now, limit, reply)).await
     }
 
     async fn revive(&self, deliveries: Vec<i64>) -> Result<usize, StoreError> {
@@ -322,7 +333,10 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The scripts in order; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/sqlite/0001_first.sql"),
+    include_str!("../migrations/sqlite/0002_clocks.sql"),
+];
 
 fn migrate(connection: &mut Connection) -> Result<(), String> {
     let told = |error: rusqlite::Error| error.to_string();

@@ -126,7 +126,7 @@ pub(super) fn settle(
 ) -> Result<(), StoreError> {
     let now = clock::now_micros();
     let (state, due, uncounted, unknown, note) = match &settlement {
-        Settlement::Delivered { .. } => (2, now, 0, false, ""),
+        Settlement::Delivered => (2, now, 0, false, ""),
         Settlement::Refused { note, .. } => (3, now, 0, false, note.as_str()),
         Settlement::Parked { note, unknown, .. } => (3, now, 0, *unknown, note.as_str()),
         Settlement::Again { due, unknown, counted, note } => {
@@ -145,11 +145,11 @@ pub(super) fn settle(
         return Ok(()); // The lease had expired; whoever holds it now asks the receiver.
     }
     scope.news = true; // What waited behind it in the application's order may go.
-    let (what, step, reach) = match settlement {
+    let (what, step) = match settlement {
         Settlement::Again { .. } => return Ok(()),
-        Settlement::Delivered { reach } => ("DELIVERED", lease.step_when_delivered(), reach),
-        Settlement::Refused { reach, .. } => ("REFUSED", failed(lease), reach),
-        Settlement::Parked { reach, .. } => ("PARKED", failed(lease), reach),
+        Settlement::Delivered => ("DELIVERED", lease.step_when_delivered()),
+        Settlement::Refused { .. } => ("REFUSED", failed(lease)),
+        Settlement::Parked { .. } => ("PARKED", failed(lease)),
     };
     leaf(scope, &delivery_entry(lease, what, now).leaf())?;
     let Some(r#type) = step else { return Ok(()) };
@@ -158,7 +158,7 @@ pub(super) fn settle(
     let event = pb::ApplicationEvent { r#type: r#type as i32, ..Default::default() };
     // No step: the handling side was quicker than our record, or it was withdrawn meanwhile.
     if let Ok(step) = advance::step(standing(&row), &event, 0) {
-        take(scope, &row, step, &event, By { party: "gateway", system: "", time: now }, reach)?;
+        take(scope, &row, step, &event, By { party: "gateway", system: "", time: now })?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use crate::{
+    business,
     model::{
         clock,
         pb::{self, Business, State},
@@ -11,6 +12,7 @@ use crate::{
     },
     store::{
         StoreError,
+        advance::Open,
         rows::{DeliveryKind, Filter, Header, ParkedDelivery, Recalled, Totals},
         sqlite::decode,
         vault::Vault,
@@ -20,7 +22,7 @@ use crate::{
 /// The columns [`ApplicationRow::from`] reads, in its order.
 pub(super) const APPLICATION: &str = "SELECT a.seq, a.id, a.business, a.state, a.version, \
      a.submitter, a.handler, a.home_name, a.benefits, a.salt, a.trace, \
-     a.created, a.updated, a.body, a.revised FROM applications a ";
+     a.created, a.updated, a.body, a.revised, a.kept, a.open FROM applications a ";
 
 /// One row of `applications`.
 pub(super) struct ApplicationRow {
@@ -33,12 +35,14 @@ pub(super) struct ApplicationRow {
     pub(super) handler: String,
     pub(super) home_name: String,
     pub(super) benefits: Vec<u8>,
+    pub(super) open: Open,
     pub(super) salt: [u8; 16],
     pub(super) trace: TraceContext,
     created: i64,
     updated: i64,
     body: Vec<u8>,
     revised: Option<Vec<u8>>,
+    kept: Option<Vec<u8>>,
 }
 
 impl ApplicationRow {
@@ -60,15 +64,24 @@ impl ApplicationRow {
             updated: row.get(12)?,
             body: row.get(13)?,
             revised: row.get(14)?,
+            kept: row.get(15)?,
+            open: Open::from_number(row.get(16)?),
         })
     }
 
     /// The content as it stands, without the header.
     pub(super) fn content(&self, vault: &Vault) -> Result<pb::Application, StoreError> {
-        match &self.revised {
-            Some(revised) => decode(&vault.unseal(&self.id, "revised", revised)?),
-            None => decode(&vault.unseal(&self.id, "body", &self.body)?),
+        let mut content: pb::Application = match &self.revised {
+            Some(revised) => decode(&vault.unseal(&self.id, "revised", revised)?)?,
+            None => decode(&vault.unseal(&self.id, "body", &self.body)?)?,
+        };
+        if let Some(kept) = &self.kept {
+            let kept: pb::Application = decode(&vault.unseal(&self.id, "kept", kept)?)?;
+            content.deadlines = kept.deadlines;
+            content.checks = kept.checks;
+            content.handling_authority = kept.handling_authority;
         }
+        Ok(content)
     }
 
     /// The application as it stands.
@@ -78,8 +91,9 @@ impl ApplicationRow {
 
     /// The application as it was first answered.
     fn as_received(&self, vault: &Vault) -> Result<pb::Application, StoreError> {
-        let content = decode(&vault.unseal(&self.id, "body", &self.body)?);
-        Ok(self.with_header(content?, State::Received, 1, self.created))
+        let content: pb::Application = decode(&vault.unseal(&self.id, "body", &self.body)?)?;
+        let first = business::first_state(&content);
+        Ok(self.with_header(content, first, 1, self.created))
     }
 
     /// The content under its header.

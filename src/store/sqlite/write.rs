@@ -6,17 +6,17 @@ use rusqlite::params;
 
 use crate::{
     audit::Leaf,
+    business::clock,
     model::{
-        lifecycle,
         lifecycle::Step,
         pb::{self, EventType, State},
     },
     store::{
         StoreError,
         advance::{self, By, Standing},
-        rows::{Accepted, Applied, Change, DeliveryKind, IdempotencyKey, Reach, Recalled, Refusal},
+        rows::{Accepted, Applied, Change, DeliveryKind, IdempotencyKey, Recalled, Refusal},
         sqlite::{
-            outbox,
+            clocks, holds, outbox,
             read::{self, ApplicationRow},
             writer::{Prepared, Scope},
         },
@@ -30,8 +30,8 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
         Some(Recalled::KeyReused) => return Ok(Accepted::KeyReused),
         None => {}
     }
-    if let Some(first) = holder(scope, &new.benefits) {
-        return Ok(Accepted::Duplicate { first: uuid::Uuid::from_bytes(first) });
+    if let Some(first) = holds::holder(scope, &new.benefits) {
+        return holds::duplicate(scope, first, new.now);
     }
     let id = new.id.as_bytes();
     let application = &new.application;
@@ -41,12 +41,13 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
         .prepare_cached(
             "INSERT INTO applications (id, business, state, version, submitter, handler, \
              acceptance_number, home_division, home_name, open, benefits, salt, trace, created, \
-             updated, body) VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, ?11, ?12, ?12, ?13)",
+             updated, body, wake) \
+             VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, ?11, ?12, ?12, ?13, ?14)",
         )?
         .insert(params![
             id,
             application.business,
-            State::Received as i32,
+            application.state,
             submitter,
             handler,
             application.acceptance_number,
@@ -57,10 +58,11 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
             new.trace.to_string(),
             new.now,
             body,
+            clock::wake(&application.deadlines),
         ])?;
-    let received = (EventType::ApplicationReceived, State::Received);
+    let received = (EventType::ApplicationReceived, application.state());
     event(scope, row, 1, received, submitter, new.now, None)?;
-    if new.reach.handler {
+    if scope.terms.takers.contains(handler) && application.state() == State::Received {
         outbox::add(scope, (row, id), handler, DeliveryKind::Application, 1, new.now)?;
     }
     idempotency(scope, &new.key, row, new.now, None)?;
@@ -83,7 +85,7 @@ pub(super) fn apply(scope: &mut Scope<'_>, change: &Change) -> Result<Applied, S
         Err(refusal) => return Ok(Applied::Refused(refusal)),
     };
     let by = By { party: &change.party, system: &change.system, time: change.now };
-    let application = take(scope, &row, step, &change.event, by, change.reach)?;
+    let application = take(scope, &row, step, &change.event, by)?;
     let answer = scope.seal(&row.id, "answer", &application)?;
     idempotency(scope, &change.key, row.seq, change.now, Some(answer))?;
     Ok(Applied::Done(Box::new(application)))
@@ -122,7 +124,6 @@ pub(super) fn take(
     step: Step,
     event_of: &pb::ApplicationEvent,
     by: By<'_>,
-    reach: Reach,
 ) -> Result<pb::Application, StoreError> {
     let version = row.version + 1;
     let mut content = row.content(scope.vault)?;
@@ -134,16 +135,14 @@ pub(super) fn take(
             .prepare_cached("UPDATE applications SET revised = ?2 WHERE seq = ?1")?
             .execute(params![row.seq, sealed])?;
     }
-    let closed = lifecycle::is_closed(step.to);
+    clocks::keep(scope, row, &mut content, step, by.time)?;
     scope
         .transaction
         .prepare_cached(
-            "UPDATE applications SET state = ?2, version = ?3, updated = ?4, open = ?5 WHERE seq = ?1",
+            "UPDATE applications SET state = ?2, version = ?3, updated = ?4 WHERE seq = ?1",
         )?
-        .execute(params![row.seq, step.to as i32, version, by.time, !closed])?;
-    if closed {
-        scope.overlay.close(&row.benefits);
-    }
+        .execute(params![row.seq, step.to as i32, version, by.time])?;
+    holds::settle(scope, row, step, &content)?;
     let detail = advance::detail(event_of);
     let sealed = match detail.is_empty() {
         true => None,
@@ -153,8 +152,8 @@ pub(super) fn take(
     let id = uuid::Uuid::from_bytes(row.id).to_string();
     let entry = advance::event_entry(&id, version, step.event, step.to, by, &row.salt, &detail);
     leaf(scope, &entry.leaf())?;
-    if let Some((kind, to_submitter)) = advance::delivery(step.effect, reach) {
-        let party = if to_submitter { &row.submitter } else { &row.handler };
+    let sides = (row.submitter.as_str(), row.handler.as_str());
+    for (kind, party) in advance::deliveries(step.effect, scope.terms, sides, by.party) {
         outbox::add(scope, (row.seq, &row.id), party, kind, version, by.time)?;
     }
     Ok(row.with_header(content, step.to, version, by.time))
@@ -207,11 +206,6 @@ fn recall(scope: &Scope<'_>, key: &IdempotencyKey) -> Result<Option<Recalled>, S
         Some(place) => read::answer(scope.transaction, scope.vault, place, &key.content),
         None => Ok(None),
     }
-}
-
-fn holder(scope: &Scope<'_>, benefits: &[[u8; 16]]) -> Option<[u8; 16]> {
-    let index = scope.index.read().unwrap_or_else(PoisonError::into_inner);
-    scope.overlay.holder(&index, benefits)
 }
 
 pub(super) const fn standing(row: &ApplicationRow) -> Standing {

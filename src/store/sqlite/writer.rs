@@ -20,13 +20,13 @@ use crate::{
     audit::Leaf,
     model::{
         clock,
-        pb::{self, EventType, State},
+        pb::{self, EventType},
     },
     store::{
-        StoreError, advance,
+        StoreError, Terms, advance,
         rows::{Accepted, Applied, Change, Lease, NewApplication, Settlement},
         sqlite::{
-            Reply,
+            Reply, clocks,
             index::{Index, Overlay},
             outbox, write,
         },
@@ -48,6 +48,7 @@ pub(super) enum Command {
     Record(Leaf, Reply<()>),
     Lease { party: String, limit: usize, until: i64, reply: Reply<Vec<Lease>> },
     Settle(Box<Lease>, Settlement, Reply<()>),
+    Strike(i64, usize, Reply<usize>),
     Revive(Vec<i64>, Reply<usize>),
     Forget(i64, Reply<usize>),
 }
@@ -66,6 +67,7 @@ pub(super) struct Scope<'a> {
     pub(super) index: &'a RwLock<Index>,
     pub(super) overlay: Overlay,
     pub(super) vault: &'a Vault,
+    pub(super) terms: &'a Terms,
     /// Number of the last event written.
     pub(super) last_event: i64,
     /// Whether there is something for who waits: an event, or a delivery that may now be due.
@@ -88,6 +90,7 @@ pub(super) struct Writer {
     changed: watch::Sender<i64>,
     index: Arc<RwLock<Index>>,
     vault: Arc<Vault>,
+    terms: Terms,
     /// Where those who wait for answers run; none when the store was opened outside.
     runtime: Option<Handle>,
 }
@@ -95,13 +98,16 @@ pub(super) struct Writer {
 impl Prepared {
     pub(super) fn new(mut new: NewApplication, vault: &Vault) -> Result<Self, StoreError> {
         let content = std::mem::take(&mut new.content);
+        let state = new.application.state();
         let mut salt = [0; 16];
         SystemRandom::new()
             .fill(&mut salt)
             .map_err(|_| StoreError::Unavailable("the system has no randomness".into()))?;
-        let body = vault.seal(new.id.as_bytes(), "body", &content)?;
+        // What the gateway adds goes behind the content as it came: encoded messages that follow
+        // each other are one message. The audit log commits to what came.
+        let kept = advance::kept(&new.application).encode_to_vec();
+        let body = vault.seal(new.id.as_bytes(), "body", &[&*content, &*kept].concat())?;
         let application = &mut new.application;
-        application.set_state(State::Received);
         application.version = 1;
         application.create_time = Some(clock::to_proto(new.now));
         application.update_time = application.create_time;
@@ -112,8 +118,7 @@ impl Prepared {
         };
         let received = EventType::ApplicationReceived;
         let id = &application.id;
-        let leaf =
-            advance::event_entry(id, 1, received, State::Received, by, &salt, &content).leaf();
+        let leaf = advance::event_entry(id, 1, received, state, by, &salt, &content).leaf();
         Ok(Self { new, body, salt, leaf })
     }
 }
@@ -123,11 +128,10 @@ impl Writer {
         connection: Connection,
         commands: mpsc::Receiver<Command>,
         changed: watch::Sender<i64>,
-        index: Arc<RwLock<Index>>,
-        vault: Arc<Vault>,
+        (index, vault, terms): (Arc<RwLock<Index>>, Arc<Vault>, Terms),
     ) -> Self {
         let runtime = Handle::try_current().ok();
-        Self { connection, commands, changed, index, vault, runtime }
+        Self { connection, commands, changed, index, vault, terms, runtime }
     }
 
     pub(super) fn run(mut self) {
@@ -200,6 +204,7 @@ impl Writer {
             index: &self.index,
             overlay: Overlay::default(),
             vault: &self.vault,
+            terms: &self.terms,
             last_event: 0,
             news: false,
         };
@@ -234,6 +239,9 @@ fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) 
         }
         Command::Settle(lease, settlement, reply) => {
             apart(scope, reply, |s| outbox::settle(s, &lease, settlement))
+        }
+        Command::Strike(now, limit, reply) => {
+            apart(scope, reply, |s| clocks::strike(s, now, limit))
         }
         Command::Revive(deliveries, reply) => {
             apart(scope, reply, |s| outbox::revive(s, &deliveries))
@@ -290,7 +298,9 @@ fn refuse(command: Command) -> Finish {
         Command::Apply(_, reply) => not_run(reply),
         Command::Record(_, reply) | Command::Settle(_, _, reply) => not_run(reply),
         Command::Lease { reply, .. } => not_run(reply),
-        Command::Revive(_, reply) | Command::Forget(_, reply) => not_run(reply),
+        Command::Revive(_, reply) | Command::Forget(_, reply) | Command::Strike(_, _, reply) => {
+            not_run(reply)
+        }
     }
 }
 
