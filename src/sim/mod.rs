@@ -10,6 +10,7 @@ mod case;
 mod cycle;
 mod desk;
 mod dice;
+mod fates;
 pub mod faults;
 mod forms;
 mod gateway;
