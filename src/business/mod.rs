@@ -8,6 +8,8 @@ mod child;
 mod couple;
 mod disability;
 mod divorce;
+#[cfg(test)]
+mod drawing;
 mod marriage;
 mod old_age;
 
