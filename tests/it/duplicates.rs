@@ -71,18 +71,18 @@ async fn the_handling_side_learns_which_and_both_sides_of_the_first_are_told_onc
 async fn a_granted_benefit_is_moved_by_a_transfer_and_not_granted_twice() {
     let house = House::start(Plan::new()).await;
     let (submitter, handler) = (house.caller("44"), house.caller("23"));
-    let grant = async |key: &str, paper: &Value| {
+    let grant = async |key: &str, paper: &Value, paid_from: &str| {
         let id = submitter.submit(key, paper).await.expect(201).id();
         let path = |verb: &str| format!("/v1/applications/{id}:{verb}");
         handler.post(&path("accept"), &format!("{key}-a"), &json!({})).await.expect(200);
         let decision = json!({"decision": {
             "outcome": "GRANTED", "decidedOn": "2026-01-20", "office": "哈尔滨市南岗区民政局",
-            "monthlyAmountFen": "12400", "paidFrom": "2026-01"
+            "monthlyAmountFen": "12400", "paidFrom": paid_from
         }});
         handler.post(&path("decide"), &format!("{key}-d"), &decision).await.expect(200);
         id
     };
-    grant("t-1", &papers::subsidy(3, "230103")).await;
+    grant("t-1", &papers::subsidy(3, "230103"), "2026-01").await;
     let refused = submitter.submit("t-2", &elsewhere(3, "230102")).await.expect(409).json();
     assert!(refused["detail"].as_str().unwrap().contains("being paid"), "{refused}");
     let mut transfer = papers::subsidy(3, "230102");
@@ -95,10 +95,10 @@ async fn a_granted_benefit_is_moved_by_a_transfer_and_not_granted_twice() {
     let body = &mut transfer["disabilitySubsidy"];
     body["previousDivision"] = "230103".into();
     body["lastPaidMonth"] = "2026-06".into();
-    grant("t-4", &transfer).await;
+    grant("t-4", &transfer, "2026-07").await;
     let mut exit = papers::subsidy(3, "230102");
     exit["disabilitySubsidy"]["action"] = "5".into();
     exit["disabilitySubsidy"]["exitReason"] = "10".into();
-    grant("t-5", &exit).await;
+    grant("t-5", &exit, "").await;
     submitter.submit("t-6", &papers::subsidy(3, "230102")).await.expect(201);
 }
