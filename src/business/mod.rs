@@ -6,8 +6,11 @@ mod assistance;
 pub mod clock;
 mod child;
 mod couple;
+mod decision;
 mod disability;
 mod divorce;
+#[cfg(test)]
+mod drawing;
 mod marriage;
 mod old_age;
 
@@ -174,6 +177,13 @@ pub fn check(application: &pb::Application) -> Vec<Violation> {
         out.form("extensions", "has more than 200 entries");
     }
     (rules.check)(application, &mut out);
+    out.0
+}
+
+/// What is wrong with a decision about an application; paths below `decision`.
+pub fn check_decision(application: &pb::Application, decision: &pb::Decision) -> Vec<Violation> {
+    let mut out = Violations::default();
+    decision::check(application, decision, &mut out);
     out.0
 }
 

@@ -2,6 +2,7 @@
 //! that makes them. The step itself is decided by the store, inside the transaction.
 
 use prost::Message as _;
+use uuid::Uuid;
 
 use crate::{
     auth::Caller,
@@ -10,7 +11,7 @@ use crate::{
     model::{
         clock, lifecycle,
         lifecycle::Actor,
-        pb::{self, EventType, Outcome},
+        pb::{self, EventType},
         problem::{Problem, Reason, Violation},
         trace::TraceContext,
     },
@@ -60,7 +61,7 @@ impl Intake {
         }
         let mut violations = self.shapes.check(message, &bytes);
         let (id, expected_version, event) = change.into_event();
-        violations.extend(decision_faults(&event, "decision"));
+        violations.extend(decision_form(&event));
         if !violations.is_empty() {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
@@ -78,6 +79,12 @@ impl Intake {
         let (id, header) = self.own(caller, &incoming.id).await?;
         if let Err(problem) = may(caller, &header, incoming.event.r#type()) {
             return Err(self.refuse(caller, operation, problem).await);
+        }
+        if let Some(decision) = &incoming.event.decision {
+            let violations = self.decision_faults(id, decision).await?;
+            if !violations.is_empty() {
+                return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
+            }
         }
         let (system, party) = (caller.system().to_owned(), caller.party().to_owned());
         // The step belongs to the application's own trace; the caller's is named on it.
@@ -102,6 +109,30 @@ impl Intake {
                 Err(self.refuse(caller, operation, refused(refusal)).await)
             }
         }
+    }
+}
+
+impl Intake {
+    /// What speaks against a decision: what it says, and the rules of the business as of its day.
+    async fn decision_faults(
+        &self,
+        id: Uuid,
+        decision: &pb::Decision,
+    ) -> Result<Vec<Violation>, Problem> {
+        let application = self.store.application(id).await.map_err(told)?;
+        let application = application.ok_or_else(not_found)?;
+        Ok(business::check_decision(&application, decision))
+    }
+}
+
+/// What is wrong with an event's decision whatever it decides about.
+pub(super) fn decision_form(event: &pb::ApplicationEvent) -> Vec<Violation> {
+    match &event.decision {
+        None if event.r#type() == EventType::DecisionMade => {
+            vec![Violation::form("decision.outcome", "is required for a decision")]
+        }
+        None => Vec::new(),
+        Some(decision) => business::check_decision(&pb::Application::default(), decision),
     }
 }
 
@@ -174,27 +205,6 @@ fn may(caller: &Caller, header: &Header, event: EventType) -> Result<(), Problem
     }
     let text = "this step belongs to the other side of the application";
     Err(Problem::new(Reason::PermissionDenied, text))
-}
-
-/// A decision says why it refuses, and a registered marriage has its certificate's number.
-pub(super) fn decision_faults(event: &pb::ApplicationEvent, field: &str) -> Vec<Violation> {
-    let mut faults = Vec::new();
-    let mut say = |name: &str, text: &str| {
-        faults.push(Violation::form(format!("{field}.{name}"), text));
-    };
-    match (&event.decision, event.r#type()) {
-        (Some(decision), EventType::DecisionMade) if decision.outcome() == Outcome::Denied => {
-            if decision.reason_code.is_empty() {
-                say("reasonCode", "is required for a refusal");
-            }
-            if decision.reason.is_empty() {
-                say("reason", "is required for a refusal: what the citizen is told");
-            }
-        }
-        (None, EventType::DecisionMade) => say("outcome", "is required for a decision"),
-        _ => {}
-    }
-    faults
 }
 
 fn refused(refusal: Refusal) -> Problem {

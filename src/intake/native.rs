@@ -10,7 +10,7 @@ use crate::{
     auth::{Caller, Scope},
     intake::{
         Answer, Intake,
-        change::{Incoming, decision_faults},
+        change::{Incoming, decision_form},
         idempotency,
     },
     model::{
@@ -168,13 +168,14 @@ impl Intake {
         }
         let checked = pb::ApplicationEvent { application_id: id.clone(), ..event.clone() };
         let mut ours = self.shapes.check("ApplicationEvent", &checked.encode_to_vec());
-        ours.extend(decision_faults(&event, "decision"));
+        ours.extend(decision_form(&event));
         add_unread(&mut violations, ours, document.format, head);
         if !violations.is_empty() {
             return Err(self.refuse(caller, "Message", Problem::violations(violations)).await);
         }
         let incoming = Incoming { id, expected_version: 0, event, key };
-        self.take_change(caller, "Message", incoming, trace).await
+        let taken = self.take_change(caller, "Message", incoming, trace).await;
+        taken.map_err(|problem| in_their_paths(problem, document.format, head))
     }
 }
 

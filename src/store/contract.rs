@@ -1,5 +1,10 @@
 //! Every promise of [`Store`], tried. Written against the trait: each store runs the same list.
 
+#[cfg(test)]
+mod benefits;
+#[cfg(test)]
+mod disorder;
+
 use std::{path::PathBuf, sync::Arc};
 
 use prost::Message as _;

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::{
-    harness::{House, Plan},
+    harness::{House, Plan, SOON, until},
     papers,
     receiver::{Dialect, Receiver},
 };
@@ -47,10 +47,16 @@ async fn every_event_and_every_refusal_has_its_leaf() {
     submitter.submit("l-7", &papers::subsidy(1, "230103")).await.expect(409);
     let events = submitter.get(&format!("/v1/applications/{id}/events")).await.expect(200).json();
     let events = i64::try_from(events["events"].as_array().unwrap().len()).unwrap();
-    assert_eq!(events, 3);
-    assert_eq!(house.gauge("tongban_audit_leaves").await, events + 6);
+    // The fourth tells both sides that somebody asked for the same benefit again.
+    assert_eq!(events, 4);
+    home.stores(2).await;
+    let leaves = || async {
+        let leaves = house.gauge("tongban_audit_leaves").await;
+        (leaves == events + 7).then_some(())
+    };
+    until("a leaf for each", SOON, leaves).await;
     let now = submitter.get(&format!("/v1/applications/{id}")).await.expect(200).json();
-    assert_eq!((&now["state"], &now["version"]), (&json!("ACCEPTED"), &json!("3")));
+    assert_eq!((&now["state"], &now["version"]), (&json!("ACCEPTED"), &json!("4")));
 }
 
 #[tokio::test]

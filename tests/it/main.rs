@@ -15,6 +15,7 @@ mod clients;
 mod config_faults;
 mod demo;
 mod dispatch;
+mod duplicates;
 mod formats;
 mod harness;
 mod idempotency;

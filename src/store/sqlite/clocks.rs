@@ -67,7 +67,8 @@ pub(super) fn strike(scope: &mut Scope<'_>, now: i64, limit: usize) -> Result<us
     Ok(due.len())
 }
 
-fn strike_one(scope: &mut Scope<'_>, seq: i64, now: i64) -> Result<(), StoreError> {
+/// Lets the clocks of one application speak.
+pub(super) fn strike_one(scope: &mut Scope<'_>, seq: i64, now: i64) -> Result<(), StoreError> {
     // Each limit speaks at most twice and causes at most one step; a business has a handful.
     for _ in 0..32 {
         let row = read::by_seq(scope.transaction, seq)?;

@@ -49,8 +49,10 @@ pub(super) fn settle(
         }
         scope.overlay.close(&paid.concat());
     }
-    if matches!(hold, Hold::Pay | Hold::Take(true)) {
-        scope.overlay.close(&row.benefits);
+    scope.overlay.close(&row.benefits);
+    if hold == Hold::Take(false) {
+        set_open(scope, &row.id, Open::Closed)?;
+    } else {
         scope.overlay.open(&paid, row.id);
         scope
             .transaction

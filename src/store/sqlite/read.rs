@@ -22,7 +22,7 @@ use crate::{
 /// The columns [`ApplicationRow::from`] reads, in its order.
 pub(super) const APPLICATION: &str = "SELECT a.seq, a.id, a.business, a.state, a.version, \
      a.submitter, a.handler, a.home_name, a.benefits, a.salt, a.trace, \
-     a.created, a.updated, a.body, a.revised, a.kept, a.open FROM applications a ";
+     a.created, a.updated, a.body, a.revised, a.kept, a.open, a.wake FROM applications a ";
 
 /// One row of `applications`.
 pub(super) struct ApplicationRow {
@@ -36,6 +36,7 @@ pub(super) struct ApplicationRow {
     pub(super) home_name: String,
     pub(super) benefits: Vec<u8>,
     pub(super) open: Open,
+    pub(super) wake: Option<i64>,
     pub(super) salt: [u8; 16],
     pub(super) trace: TraceContext,
     created: i64,
@@ -66,6 +67,7 @@ impl ApplicationRow {
             revised: row.get(14)?,
             kept: row.get(15)?,
             open: Open::from_number(row.get(16)?),
+            wake: row.get(17)?,
         })
     }
 

@@ -77,9 +77,15 @@ pub(super) fn apply(scope: &mut Scope<'_>, change: &Change) -> Result<Applied, S
         Some(Recalled::KeyReused) => return Ok(Applied::KeyReused),
         None => {}
     }
-    let Some(row) = read::by_id(scope.transaction, change.id)? else {
+    let Some(mut row) = read::by_id(scope.transaction, change.id)? else {
         return Ok(Applied::Refused(Refusal::NotFound));
     };
+    // A limit that has run out speaks first: what comes after midnight is late, whether or not
+    // the clocks have been looked at since.
+    if row.wake.is_some_and(|wake| wake <= change.now) {
+        clocks::strike_one(scope, row.seq, change.now)?;
+        row = read::by_seq(scope.transaction, row.seq)?;
+    }
     let step = match advance::step(standing(&row), &change.event, change.expected_version) {
         Ok(step) => step,
         Err(refusal) => return Ok(Applied::Refused(refusal)),
