@@ -4,11 +4,15 @@
 use jiff::civil::Date;
 
 use crate::{
-    business::{Benefit, Outcome, Rules, Travel, Violations, check_person, identity},
+    business::{
+        Benefit, Outcome, Rules, Travel, Violations, check_person,
+        clock::{Length, Limit, Start},
+        identity,
+    },
     model::{
         clock,
         lifecycle::ACCEPT_AND_FORWARD,
-        pb::{self, application::Details},
+        pb::{self, DeadlineKind, EventType, State, application::Details},
     },
 };
 
@@ -18,8 +22,57 @@ pub(super) const RULES: Rules = Rules {
     check,
     benefits,
     grants: |_| Outcome::Paid,
-    limits: &[],
+    limits: LIMITS,
 };
+
+/// Statutory limits. Accepted anywhere, decided at home: domain §4.1.
+const LIMITS: &[Limit] = &[
+    Limit {
+        kind: DeadlineKind::Forward,
+        length: Length::WorkingDays(3),
+        starts: Start::Complete,
+        stops: &[EventType::ApplicationForwarded, EventType::ApplicationAccepted],
+        pauses: false,
+        passing: None,
+        source: "孤儿等认定“跨省通办”（2021） [S8][S9]",
+    },
+    Limit {
+        kind: DeadlineKind::TownshipOpinion,
+        length: Length::WorkingDays(15),
+        starts: Start::On(&[EventType::ApplicationForwarded, EventType::ApplicationAccepted]),
+        stops: &[EventType::ReviewReported],
+        pauses: true,
+        passing: None,
+        source: "孤儿等认定“跨省通办”（2021） [S8][S9]",
+    },
+    Limit {
+        kind: DeadlineKind::CountyDecision,
+        length: Length::WorkingDays(15),
+        starts: Start::On(&[EventType::ReviewReported]),
+        stops: &[EventType::DecisionMade],
+        pauses: true,
+        passing: None,
+        source: "孤儿等认定“跨省通办”（2021） [S8][S9]",
+    },
+    Limit {
+        kind: DeadlineKind::Supplement,
+        length: Length::Days(30),
+        starts: Start::On(&[EventType::SupplementRequested]),
+        stops: &[EventType::SupplementSubmitted],
+        pauses: false,
+        passing: Some((State::SupplementRequired, EventType::ApplicationExpired)),
+        source: "逾期未补正视为放弃，可重新申请 [P]",
+    },
+    Limit {
+        kind: DeadlineKind::Notice,
+        length: Length::WorkingDays(3),
+        starts: Start::On(&[EventType::DecisionMade]),
+        stops: &[EventType::DecisionDelivered],
+        pauses: false,
+        passing: None,
+        source: "孤儿等认定“跨省通办”（2021） [S8][S9]",
+    },
+];
 
 fn body(application: &pb::Application) -> Option<&pb::ChildRecognition> {
     match &application.details {

@@ -2,12 +2,14 @@
 
 use crate::{
     business::{
-        Benefit, Rules, Travel, Violations, action_outcome, check_action, check_person, identity,
+        Benefit, Rules, Travel, Violations, action_outcome, check_action, check_person,
+        clock::{Length, Limit, Start},
+        identity,
     },
     model::{
         clock,
         lifecycle::ACCEPT_AND_FORWARD,
-        pb::{self, application::Details},
+        pb::{self, DeadlineKind, EventType, State, application::Details},
         resident_id::ResidentId,
     },
 };
@@ -18,8 +20,48 @@ pub(super) const RULES: Rules = Rules {
     check,
     benefits,
     grants: |application| action_outcome(body(application).map_or("", |body| &body.action)),
-    limits: &[],
+    limits: LIMITS,
 };
+
+/// Statutory limits. Accepted anywhere, decided at home: domain §3.1.
+const LIMITS: &[Limit] = &[
+    Limit {
+        kind: DeadlineKind::Forward,
+        length: Length::WorkingDays(3),
+        starts: Start::Complete,
+        stops: &[EventType::ApplicationForwarded, EventType::ApplicationAccepted],
+        pauses: false,
+        passing: None,
+        source: "残疾人两项补贴“跨省通办”通知（2021） [S2]",
+    },
+    Limit {
+        kind: DeadlineKind::Decision,
+        length: Length::WorkingDays(10),
+        starts: Start::On(&[EventType::ApplicationForwarded, EventType::ApplicationAccepted]),
+        stops: &[EventType::DecisionMade],
+        pauses: true,
+        passing: None,
+        source: "残疾人两项补贴“跨省通办”通知（2021） [S2]",
+    },
+    Limit {
+        kind: DeadlineKind::Supplement,
+        length: Length::Days(30),
+        starts: Start::On(&[EventType::SupplementRequested]),
+        stops: &[EventType::SupplementSubmitted],
+        pauses: false,
+        passing: Some((State::SupplementRequired, EventType::ApplicationExpired)),
+        source: "逾期未补正视为放弃，可重新申请 [P]",
+    },
+    Limit {
+        kind: DeadlineKind::Notice,
+        length: Length::WorkingDays(3),
+        starts: Start::On(&[EventType::DecisionMade]),
+        stops: &[EventType::DecisionDelivered],
+        pauses: false,
+        passing: None,
+        source: "残疾人两项补贴“跨省通办”通知（2021） [S2]",
+    },
+];
 
 fn body(application: &pb::Application) -> Option<&pb::DisabilitySubsidy> {
     match &application.details {

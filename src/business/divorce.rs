@@ -2,10 +2,14 @@
 //! 婚姻登记条例 (Decree 804).
 
 use crate::{
-    business::{Benefit, Outcome, Rules, Travel, Violations, couple},
+    business::{
+        Benefit, Outcome, Rules, Travel, Violations,
+        clock::{Length, Limit, Start},
+        couple,
+    },
     model::{
         lifecycle::NATIONWIDE_DIVORCE,
-        pb::{self, application::Details},
+        pb::{self, DeadlineKind, EventType, State, application::Details},
     },
 };
 
@@ -15,8 +19,30 @@ pub(super) const RULES: Rules = Rules {
     check,
     benefits,
     grants: |_| Outcome::Nothing,
-    limits: &[],
+    limits: LIMITS,
 };
+
+/// Statutory limits. Both ends move off rest days.
+const LIMITS: &[Limit] = &[
+    Limit {
+        kind: DeadlineKind::CoolingOff,
+        length: Length::Days(30),
+        starts: Start::Accepted,
+        stops: &[],
+        pauses: false,
+        passing: Some((State::Cooling, EventType::CoolingEnded)),
+        source: "民法典第一千零七十七条；民发〔2020〕116号",
+    },
+    Limit {
+        kind: DeadlineKind::Collection,
+        length: Length::Days(30),
+        starts: Start::After(DeadlineKind::CoolingOff, EventType::CoolingEnded),
+        stops: &[EventType::DecisionMade],
+        pauses: false,
+        passing: Some((State::Collectable, EventType::CollectionLapsed)),
+        source: "民法典第一千零七十七条；民发〔2020〕116号",
+    },
+];
 
 fn body(application: &pb::Application) -> Option<&pb::DivorceRegistration> {
     match &application.details {

@@ -3,11 +3,15 @@
 use jiff::civil::Date;
 
 use crate::{
-    business::{Benefit, Outcome, Rules, Travel, Violations, couple},
+    business::{
+        Benefit, Outcome, Rules, Travel, Violations,
+        clock::{Length, Limit, Start},
+        couple,
+    },
     model::{
         clock::full_years,
         lifecycle::NATIONWIDE_MARRIAGE,
-        pb::{self, application::Details},
+        pb::{self, DeadlineKind, EventType, State, application::Details},
     },
 };
 
@@ -17,8 +21,19 @@ pub(super) const RULES: Rules = Rules {
     check,
     benefits,
     grants: |_| Outcome::Nothing,
-    limits: &[],
+    limits: LIMITS,
 };
+
+/// Statutory limits. Decided on the spot; a booking holds for its day.
+const LIMITS: &[Limit] = &[Limit {
+    kind: DeadlineKind::Appearance,
+    length: Length::BookedDay,
+    starts: Start::Accepted,
+    stops: &[EventType::ApplicationAccepted],
+    pauses: false,
+    passing: Some((State::Booked, EventType::AppearanceMissed)),
+    source: "预约当日有效 [P]",
+}];
 
 fn body(application: &pb::Application) -> Option<&pb::MarriageRegistration> {
     match &application.details {

@@ -2,11 +2,13 @@
 
 use crate::{
     business::{
-        Benefit, Rules, Travel, Violations, action_outcome, check_action, check_person, identity,
+        Benefit, Rules, Travel, Violations, action_outcome, check_action, check_person,
+        clock::{Length, Limit, Start},
+        identity,
     },
     model::{
         lifecycle::ACCEPT_AND_FORWARD,
-        pb::{self, application::Details},
+        pb::{self, DeadlineKind, EventType, State, application::Details},
     },
 };
 
@@ -16,8 +18,48 @@ pub(super) const RULES: Rules = Rules {
     check,
     benefits,
     grants: |application| action_outcome(body(application).map_or("", |body| &body.action)),
-    limits: &[],
+    limits: LIMITS,
 };
+
+/// Statutory limits. No national rule was found: the province sets them.
+const LIMITS: &[Limit] = &[
+    Limit {
+        kind: DeadlineKind::Forward,
+        length: Length::WorkingDays(3),
+        starts: Start::Complete,
+        stops: &[EventType::ApplicationForwarded, EventType::ApplicationAccepted],
+        pauses: false,
+        passing: None,
+        source: "比照残疾人两项补贴跨省通办 [P]",
+    },
+    Limit {
+        kind: DeadlineKind::Decision,
+        length: Length::WorkingDays(20),
+        starts: Start::On(&[EventType::ApplicationForwarded, EventType::ApplicationAccepted]),
+        stops: &[EventType::DecisionMade],
+        pauses: true,
+        passing: None,
+        source: "本工程办理时限 [P]",
+    },
+    Limit {
+        kind: DeadlineKind::Supplement,
+        length: Length::Days(30),
+        starts: Start::On(&[EventType::SupplementRequested]),
+        stops: &[EventType::SupplementSubmitted],
+        pauses: false,
+        passing: Some((State::SupplementRequired, EventType::ApplicationExpired)),
+        source: "逾期未补正视为放弃，可重新申请 [P]",
+    },
+    Limit {
+        kind: DeadlineKind::Notice,
+        length: Length::WorkingDays(3),
+        starts: Start::On(&[EventType::DecisionMade]),
+        stops: &[EventType::DecisionDelivered],
+        pauses: false,
+        passing: None,
+        source: "比照残疾人两项补贴跨省通办 [P]",
+    },
+];
 
 fn body(application: &pb::Application) -> Option<&pb::OldAgeAllowance> {
     match &application.details {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     cli::{faulty, serve},
-    model::fault::Fault,
+    model::{clock, fault::Fault},
     translate::Coverage,
 };
 
@@ -22,8 +22,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let checked = serve::checked(&arguments.config).map(|checked| checked.translator.coverage());
-    match checked {
+    let checked = serve::checked(&arguments.config);
+    if let Ok(checked) = &checked
+        && let Some(missing) = checked.calendar.missing(clock::china_date(clock::now_micros()))
+    {
+        eprintln!("tongban: {missing}");
+    }
+    match checked.map(|checked| checked.translator.coverage()) {
         Ok(coverage) if arguments.json => print_json(&coverage),
         Ok(coverage) => print_table(&coverage),
         Err(faults) if arguments.json => {

@@ -110,6 +110,9 @@ fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
 async fn serve(checked: Checked) -> anyhow::Result<()> {
     let Checked { config, translator, shapes, calendar } = checked;
     let calendar = Arc::new(calendar);
+    if let Some(missing) = calendar.missing(clock::china_date(clock::now_micros())) {
+        tracing::error!("{missing}");
+    }
     let taking = config.parties.iter().filter(|(_, party)| party.entry.delivery.is_some());
     let takers = taking.map(|(code, _)| code.clone()).collect();
     let terms = Terms { calendar: Arc::clone(&calendar), takers };

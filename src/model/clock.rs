@@ -13,6 +13,12 @@ pub fn china_date(micros: i64) -> Date {
     Offset::constant(8).to_datetime(moment).date()
 }
 
+/// The moment at which that day begins in China, in microseconds since 1970-01-01 UTC.
+pub fn midnight(day: Date) -> i64 {
+    let moment = Offset::constant(8).to_timestamp(day.to_datetime(jiff::civil::Time::midnight()));
+    moment.map_or(i64::MAX, |moment| moment.as_microsecond())
+}
+
 /// Full years between birth and `day`, as the Civil Code counts them (周岁).
 pub fn full_years(birth: Date, day: Date) -> i16 {
     let before_birthday = (day.month(), day.day()) < (birth.month(), birth.day());

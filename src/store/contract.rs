@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod benefits;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod disorder;
 
 use std::{path::PathBuf, sync::Arc};
@@ -31,7 +33,7 @@ const HOUR: i64 = 3_600_000_000;
 
 fn terms() -> Terms {
     let takers = ["23", "national"].map(str::to_owned).into();
-    Terms { calendar: Arc::default(), takers }
+    Terms { calendar: Arc::new(crate::model::calendar::tests::official()), takers }
 }
 
 /// A store in a folder of its own, that can be opened again.

@@ -6,7 +6,10 @@ use rusqlite::params;
 
 use crate::{
     business::{self, clock},
-    model::{lifecycle::Step, pb},
+    model::{
+        lifecycle::Step,
+        pb::{self, State},
+    },
     store::{
         StoreError,
         advance::{self, By},
@@ -28,12 +31,14 @@ pub(super) fn keep(
 ) -> Result<(), StoreError> {
     let limits = business::limits(row.business);
     let mut deadlines = content.deadlines.clone();
-    clock::advance(limits, &mut deadlines, step.event, step.to, now, &scope.terms.calendar);
-    if deadlines == content.deadlines {
+    let event = (step.event, step.to);
+    clock::advance(limits, &mut deadlines, event, now, &scope.terms.calendar);
+    // A limit may wait for a state: the same deadlines can have something to say in another.
+    if deadlines == content.deadlines && clock::wake(limits, &deadlines, step.to) == row.wake {
         return Ok(());
     }
     content.deadlines = deadlines;
-    write_clocks(scope, row, content)
+    write_clocks(scope, row, content, step.to)
 }
 
 /// Writes what stands beside the content: the clocks, and when they next have something to say.
@@ -41,13 +46,15 @@ fn write_clocks(
     scope: &Scope<'_>,
     row: &ApplicationRow,
     content: &pb::Application,
+    state: State,
 ) -> Result<(), StoreError> {
     let kept = advance::kept(content);
     let sealed = scope.vault.seal(&row.id, "kept", &kept.encode_to_vec())?;
+    let wake = clock::wake(business::limits(row.business), &content.deadlines, state);
     scope
         .transaction
         .prepare_cached("UPDATE applications SET kept = ?2, wake = ?3 WHERE seq = ?1")?
-        .execute(params![row.seq, sealed, clock::wake(&content.deadlines)])?;
+        .execute(params![row.seq, sealed, wake])?;
     Ok(())
 }
 
@@ -78,12 +85,12 @@ pub(super) fn strike_one(scope: &mut Scope<'_>, seq: i64, now: i64) -> Result<()
         let struck =
             clock::strike(limits, &mut content.deadlines, row.state, now, &scope.terms.calendar);
         if struck.is_some() || content.deadlines != before {
-            write_clocks(scope, &row, &content)?;
+            write_clocks(scope, &row, &content, row.state)?;
         }
         let Some(struck) = struck else {
             // Nothing to say: what is written must not be due again at once.
             if content.deadlines == before {
-                write_clocks(scope, &row, &content)?;
+                write_clocks(scope, &row, &content, row.state)?;
             }
             return Ok(());
         };

@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use crate::{
     audit::Leaf,
-    business::clock,
+    business::{self, clock},
     model::{
         lifecycle::Step,
         pb::{self, EventType, State},
@@ -36,6 +36,8 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
     let id = new.id.as_bytes();
     let application = &new.application;
     let (submitter, handler) = (&application.submitting_party, &application.handling_party);
+    let limits = business::limits(application.business());
+    let wake = clock::wake(limits, &application.deadlines, application.state());
     let row = scope
         .transaction
         .prepare_cached(
@@ -58,7 +60,7 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
             new.trace.to_string(),
             new.now,
             body,
-            clock::wake(&application.deadlines),
+            wake,
         ])?;
     let received = (EventType::ApplicationReceived, application.state());
     event(scope, row, 1, received, submitter, new.now, None)?;
