@@ -48,7 +48,8 @@ pub async fn serve(
     limits: Limits,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let services = Services::new(Arc::clone(&intake), questions, limits.body_bytes, shutdown.clone()).await?;
+    let services =
+        Services::new(Arc::clone(&intake), questions, limits.body_bytes, shutdown.clone()).await?;
     let rest = Rest::new(services.clone(), intake, limits.body_bytes)
         .map_err(anyhow::Error::msg)
         .context("the REST routes can't be built from proto/")?;

@@ -130,7 +130,8 @@ impl Questions {
         let operator = purpose.iter().map(|purpose| purpose.operator.as_str());
         for operator in operator.filter(|operator| !operator.is_empty()) {
             if !is_staff_number(operator) {
-                let text = "must be a staff number: A-Z, a-z, 0-9, `.`, `_`, `-`; no citizen number";
+                let text =
+                    "must be a staff number: A-Z, a-z, 0-9, `.`, `_`, `-`; no citizen number";
                 violations.push(Violation::form("purpose.operator", text));
             }
         }
@@ -251,8 +252,8 @@ fn disclose(division: &mut String, own: &[String]) -> bool {
 fn is_staff_number(text: &str) -> bool {
     let good = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     // 15 or 18 characters that begin with 14 digits are a citizen number, or look like one.
-    let citizen = matches!(text.len(), 15 | 18)
-        && text.bytes().take(14).all(|byte| byte.is_ascii_digit());
+    let citizen =
+        matches!(text.len(), 15 | 18) && text.bytes().take(14).all(|byte| byte.is_ascii_digit());
     good && !citizen
 }
 

@@ -33,8 +33,8 @@ fn reference<'t>(text: &'t str, out: &mut String) -> &'t str {
 /// What begins with `<`, mended into `out`; returns what follows it.
 fn markup<'t>(text: &'t str, out: &mut String) -> &'t str {
     for (open, close) in [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")] {
-        if text.starts_with(open) {
-            let end = text[open.len()..].find(close);
+        if let Some(inner) = text.strip_prefix(open) {
+            let end = inner.find(close);
             let end = end.map_or(text.len(), |end| open.len() + end + close.len());
             out.push_str(&text[..end]);
             return &text[end..];
