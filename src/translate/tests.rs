@@ -131,6 +131,7 @@ fn value(
         }
         FieldKind::Bool => json!(chance.below(2) == 0),
         FieldKind::Int64 => json!((1 + chance.below(10_000_000)).to_string()),
+        FieldKind::Int32 => json!(1 + chance.below(10_000)),
         FieldKind::Bytes => json!("5YW55aeU"),
         _ => json!(text(chance, field)),
     }
@@ -199,7 +200,7 @@ drops = [
   { path = "id", why = "x" }, { path = "acceptanceNumber", why = "x" }, { path = "business", why = "x" },
   { path = "sequence", why = "x" }, { path = "state", why = "x" }, { path = "time", why = "x" },
   { path = "party", why = "x" }, { path = "missingMaterials", why = "x" },
-  { path = "materials", why = "x" }, { path = "decision", why = "x" },
+  { path = "materials", why = "x" }, { path = "decision", why = "x" }, { path = "deadline", why = "x" },
 ]
 field = [
   { canonical = "applicationId", path = "a.id", required = true },
