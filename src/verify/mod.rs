@@ -3,10 +3,12 @@
 //! taken for one that has nothing: the answer is then [`Silent`], with a time to ask again.
 //!
 //! `exchange` speaks the national data-sharing platform's call convention, `key` keeps its
-//! handed-out keys, `registry` asks the old provincial marriage web service, `repair` mends what
-//! that one writes, `marriage` says what records of both mean, `memory` is the brief cache.
+//! handed-out keys, `answer` tells an answer from none; `registry` asks the old provincial marriage
+//! web service, `repair` mends what that one writes; `marriage` says what the records of both mean,
+//! `number` knows both forms of a number, `memory` is the brief cache.
 //! Depends on model, config, telemetry, tls and breaker.
 
+mod answer;
 mod exchange;
 mod key;
 mod marriage;

@@ -14,7 +14,7 @@ use crate::{
     breaker::{Admission, Breaker},
     config::{self, Verification},
     model::{fault::Fault, trace::TraceContext},
-    verify::{Failure, Side, exchange, marriage::Record, read, repair::repair},
+    verify::{Failure, Side, answer, exchange, marriage::Record, read, repair::repair},
 };
 
 /// One provincial library.
@@ -78,8 +78,9 @@ impl Registry {
             .header("traceparent", trace.to_string())
             .timeout(until.saturating_duration_since(Instant::now()))
             .body(self.question(side, number));
-        let asked = exchange::body(request).await.and_then(|body| {
-            let wrong = |what| Failure::new(format!("the old library's answer {what}"), LATER);
+        let asked = answer::body(request).await.and_then(|body| {
+            let wrong =
+                |what| Failure::new(format!("the old library's answer {what}"), answer::LATER);
             let text = std::str::from_utf8(&body).map_err(|_| wrong("is not UTF-8"))?;
             records_of(&returned(text).map_err(wrong)?).map_err(wrong)
         });
@@ -225,9 +226,6 @@ fn walk(text: &str, mut see: impl FnMut(&[String], &str)) -> Result<(), &'static
         }
     }
 }
-
-/// When an ordinary failure is worth another try.
-const LATER: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
