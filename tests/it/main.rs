@@ -27,4 +27,5 @@ mod receiver;
 mod restart;
 mod submit;
 mod traces;
+mod verification;
 mod watch;
