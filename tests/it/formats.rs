@@ -2,7 +2,7 @@
 //! to the rules of form, and comes out the same when it is written again. Partners build from
 //! that page, so it may not drift. Depends on model, config and translate, and starts nothing.
 
-use std::{fmt::Debug, fs, path::Path};
+use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
 
 use prost::Message as _;
 use tongban::{
@@ -108,8 +108,12 @@ fn read(format: &Format, text: &[u8], key: &SealKey) -> Read {
         let details = application.details.as_ref();
         let expected = match details {
             Some(Details::MarriageRegistration(_)) => Business::MarriageRegistration,
+            Some(Details::DivorceRegistration(_)) => Business::DivorceRegistration,
             Some(Details::DisabilitySubsidy(_)) => Business::DisabilitySubsidy,
-            _ => Business::ChildRecognition,
+            Some(Details::ChildRecognition(_)) => Business::ChildRecognition,
+            Some(Details::OldAgeAllowance(_)) => Business::OldAgeAllowance,
+            Some(Details::SocialAssistance(_)) => Business::SocialAssistance,
+            None => Business::Unspecified,
         };
         assert_eq!(head.business, expected);
         let again = format.write_application(&head, &application, seal);
@@ -126,8 +130,10 @@ fn every_sample_is_read_and_written_again() {
     let divisions = ok(Divisions::load(&root().join("config/divisions.csv")));
     let shapes = ok(Shapes::compile(&codes, divisions));
     let key = SealKey::new(&(0..32).collect::<Vec<u8>>());
+    let samples = samples();
+    let mut shown = BTreeSet::new();
     let mut count = 0;
-    for sample in samples().iter().filter(|sample| sample.what == "sample") {
+    for sample in samples.iter().filter(|sample| sample.what == "sample") {
         let [party, business, kind] = sample.words.as_slice() else { panic!("{}", sample.line) };
         let at = format!("docs/formats.md:{} {party} {business} {kind}", sample.line);
         let format = translator.format(party).unwrap();
@@ -148,9 +154,15 @@ fn every_sample_is_read_and_written_again() {
             let again: serde_json::Value = ok(serde_json::from_slice(&read.again));
             assert_eq!(again, document, "{at}: is written otherwise");
         }
+        shown.insert((party.as_str(), read.head.business, word));
         count += 1;
     }
-    assert!(count >= 25, "only {count} samples found");
+    assert!(count >= 47, "only {count} samples found");
+    for business in Business::ALL {
+        for (party, kind) in PARTIES.into_iter().flat_map(|p| [(p, "application"), (p, "event")]) {
+            assert!(shown.contains(&(party, business, kind)), "{party} {business:?} {kind}");
+        }
+    }
 }
 
 #[test]
