@@ -9,11 +9,13 @@ use tongban::{
     model::{
         codes::Codes,
         divisions::Divisions,
-        pb::{Business, application::Details},
+        pb::{Application, Business, application::Details},
         problem::Violation,
         shape::Shapes,
     },
-    translate::{Answer, Format, Head, Kind, Reply, SealKey, Status, Translator, Wire},
+    translate::{
+        Answer, Format, Head, Kind, Reply, SealKey, Status, Translator, Wire, read_document,
+    },
 };
 
 const PARTIES: [&str; 3] = ["national", "23-heilongjiang", "44-guangdong"];
@@ -163,6 +165,34 @@ fn every_sample_is_read_and_written_again() {
             assert!(shown.contains(&(party, business, kind)), "{party} {business:?} {kind}");
         }
     }
+}
+
+/// The examples of the tables are what partners copy from: they are valid, not only translatable.
+#[test]
+fn every_example_of_a_table_holds_to_the_rules_of_form_and_of_the_business() {
+    let translator = translator();
+    let codes = ok(Codes::load(&root().join("config/codes")));
+    let divisions = ok(Divisions::load(&root().join("config/divisions.csv")));
+    let shapes = ok(Shapes::compile(&codes, divisions));
+    let mut count = 0;
+    for (party, business) in PARTIES.into_iter().flat_map(|p| Business::ALL.map(|b| (p, b))) {
+        let file = root().join(format!("config/parties/{party}/{}.map.toml", business.code()));
+        let table: toml::Table = ok(fs::read_to_string(file).unwrap().parse());
+        for example in table["example"].as_array().unwrap() {
+            let at = format!("{party} {} {}", business.code(), example["name"]);
+            let bytes = example["document"].as_str().unwrap().trim().as_bytes();
+            let format = translator.format(party);
+            let what = (Kind::Application, business);
+            let message = ok(read_document(format, format.unwrap(), what, bytes)).encode_to_vec();
+            let application = ok(Application::decode(message.as_slice()));
+            let faults = shapes.check("Application", &message);
+            assert!(faults.is_empty(), "{at}: {faults:?}");
+            let faults = tongban::business::check(&application);
+            assert!(faults.is_empty(), "{at}: {faults:?}");
+            count += 1;
+        }
+    }
+    assert!(count >= 48, "only {count} examples found");
 }
 
 #[test]
