@@ -3,7 +3,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: &[&str] = &["tongban/v1/gateway.proto"];
+const FILES: &[&str] = &["tongban/v1/gateway.proto", "tongban/v1/verification.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -36,11 +36,13 @@ pub enum Scope {
     Read,
     /// `applications:decide`: accept, ask for papers, decide.
     Decide,
+    /// `verifications:read`: ask the national libraries about people.
+    Verify,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 3] = [Self::Submit, Self::Read, Self::Decide];
+    pub const ALL: [Self; 4] = [Self::Submit, Self::Read, Self::Decide, Self::Verify];
 
     /// The scope as tokens write it.
     pub const fn name(self) -> &'static str {
@@ -48,6 +50,7 @@ impl Scope {
             Self::Submit => "applications:submit",
             Self::Read => "applications:read",
             Self::Decide => "applications:decide",
+            Self::Verify => "verifications:read",
         }
     }
 }

@@ -152,6 +152,7 @@ struct Metrics {
     taken: IntCounterVec,
     refused: IntCounterVec,
     deliveries: IntCounterVec,
+    questions: IntCounterVec,
 }
 
 static METRICS: LazyLock<Option<Metrics>> = LazyLock::new(|| {
@@ -176,7 +177,13 @@ static METRICS: LazyLock<Option<Metrics>> = LazyLock::new(|| {
         "Attempts to deliver, by party and outcome.",
         &["party", "outcome"],
     );
+    let questions = counter(
+        "tongban_questions_total",
+        "Questions about people, by asking party, question and outcome.",
+        &["party", "question", "outcome"],
+    );
     Some(Metrics {
+        questions: questions.ok()?,
         taken: taken.ok()?,
         refused: refused.ok()?,
         deliveries: deliveries.ok()?,
@@ -202,6 +209,13 @@ pub fn count_refused(party: &str, reason: &str) {
 pub fn count_delivery(party: &str, outcome: &str) {
     if let Some(metrics) = &*METRICS {
         metrics.deliveries.with_label_values(&[party, outcome]).inc();
+    }
+}
+
+/// Counts a question about people.
+pub fn count_question(party: &str, question: &str, outcome: &str) {
+    if let Some(metrics) = &*METRICS {
+        metrics.questions.with_label_values(&[party, question, outcome]).inc();
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Kind {
     Delivery,
     /// A document or call that was refused.
     Refusal,
+    /// A question about people that was asked.
+    Access,
 }
 
 /// One entry before it is hashed. Every text in it is a code, an id or a number.
@@ -57,6 +59,7 @@ impl Entry {
             Kind::Event => "event",
             Kind::Delivery => "delivery",
             Kind::Refusal => "refusal",
+            Kind::Access => "access",
         };
         let mut entry = String::with_capacity(320);
         entry.push('{');

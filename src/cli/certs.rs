@@ -80,6 +80,12 @@ pub(super) fn new(dir: &Path) -> anyhow::Result<usize> {
         rand::fill(&mut key).context("no random numbers")?;
         files.secret(name, &format!("{}\n", hex::encode(key)))?;
     }
+    // Text, as the exchange platform hands application keys out: 16 characters make AES-128.
+    for (name, length) in [("national.exchange.key", 8), ("23.registry.password", 12)] {
+        let mut key = vec![0; length];
+        rand::fill(&mut key).context("no random numbers")?;
+        files.secret(name, &format!("{}\n", hex::encode(key)))?;
+    }
     // Last: its presence says that the set is whole.
     files.secret("ca.key", &ca_key.serialize_pem())?;
     Ok(files.count)
@@ -178,7 +184,7 @@ mod tests {
     fn a_new_set_serves_and_calls_and_is_never_overwritten() {
         tls::install_provider();
         let dir = std::env::temp_dir().join(format!("tongban-certs-{}", uuid::Uuid::new_v4()));
-        assert_eq!(new(&dir).unwrap(), 18);
+        assert_eq!(new(&dir).unwrap(), 20);
         for name in ["gateway", "national", "23", "44"] {
             let paths = Tls {
                 certificate: dir.join(format!("{name}.pem")),

@@ -16,13 +16,14 @@ use crate::{
     config::{Config, party_folders},
     dispatch::Dispatch,
     edge,
-    intake::Intake,
+    intake::{Intake, Questions},
     model::{
         calendar::Calendar, clock, codes::Codes, divisions::Divisions, fault::Fault, shape::Shapes,
     },
     store::{self, Store, Terms},
     telemetry, tls,
     translate::Translator,
+    verify::Verifier,
 };
 
 /// How long idempotency keys are kept: 30 days.
@@ -125,6 +126,9 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
     let parties = config.parties.clone();
     let intake = Intake::new(Arc::clone(&store), Arc::new(shapes), translator, parties, calendar)
         .map_err(|fault| faulty(&[fault]))?;
+    let verifier = Verifier::new(&config.parties, &config.tls).map_err(|f| faulty(&f))?;
+    let intake = Arc::new(intake);
+    let questions = Arc::new(Questions::new(Arc::clone(&intake), verifier.map(Arc::new)));
     let stop = CancellationToken::new();
     let bind = |address: &str| {
         let address = address.to_owned();
@@ -146,7 +150,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         listener,
         server,
         Arc::new(auth),
-        Arc::new(intake),
+        (intake, questions),
         config.limits.clone(),
         stop.clone(),
     ));

@@ -4,12 +4,18 @@
 //! relative to that file's folder. Depends on model only.
 
 mod read;
+mod verification;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde::Deserialize;
 
-pub use crate::config::read::party_folders;
+pub use crate::config::{
+    read::party_folders,
+    verification::{
+        Exchange, Identity as QuestionIdentity, KeyCipher, Registry, Services, Verification,
+    },
+};
 use crate::model::fault::Fault;
 
 /// Everything `serve` needs to know.
@@ -223,6 +229,8 @@ pub struct PartyEntry {
     pub token_keys: Vec<TokenKey>,
     /// Where messages for it are sent; absent for a party that only calls.
     pub delivery: Option<Delivery>,
+    /// Where questions to it are asked; absent for a party that is asked nothing.
+    pub verification: Option<Verification>,
     /// Belongs to `translate`.
     #[serde(rename = "format")]
     _format: serde::de::IgnoredAny,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    config::{Config, File, Party, PartyEntry},
+    config::{Config, File, Party, PartyEntry, Verification},
     model::{
         fault::{Fault, line_at},
         pb::Business,
@@ -75,6 +75,9 @@ impl Config {
             let seal = entry.delivery.as_mut().and_then(|delivery| delivery.seal.key_file.as_mut());
             if let Some(file) = seal {
                 *file = party.path.join(&*file);
+            }
+            if let Some(verification) = &mut entry.verification {
+                verification.resolve_paths(&party.path);
             }
         }
     }
@@ -242,6 +245,9 @@ fn load_party(path: &Path) -> Result<Party, Vec<Fault>> {
                 "delivery.seal.algorithm: must be none or hmac-sha256".into(),
             ),
         }
+    }
+    for (section, key, message) in entry.verification.iter().flat_map(Verification::faults) {
+        say(section, key, message);
     }
     if !faults.is_empty() {
         return Err(faults);

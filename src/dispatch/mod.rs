@@ -2,7 +2,6 @@
 //! settles. At least once towards the receiver, in order per application; asks before it repeats
 //! what may have arrived. No transaction is open during a call. Depends on translate and store.
 
-mod breaker;
 mod clocks;
 mod partner;
 mod schedule;
@@ -16,11 +15,9 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    breaker::{Admission, Breaker},
     config::{Config, Dispatch as Settings},
-    dispatch::{
-        breaker::{Admission, Breaker},
-        partner::{Outcome, Partner},
-    },
+    dispatch::partner::{Outcome, Partner},
     model::{clock, fault::Fault},
     store::{
         Store, StoreError,
@@ -71,7 +68,11 @@ impl Dispatch {
                     store: Arc::clone(store),
                     settings: config.dispatch.clone(),
                     partner,
-                    breaker: Breaker::new(&config.dispatch),
+                    breaker: Breaker::new(
+                        config.dispatch.breaker_failures,
+                        Duration::from_millis(config.dispatch.breaker_open_ms),
+                        Duration::from_millis(config.dispatch.lease_ms),
+                    ),
                     room: Arc::new(Semaphore::new(config.dispatch.in_flight)),
                 }),
                 Err(more) => faults.extend(more),

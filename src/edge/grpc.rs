@@ -15,13 +15,14 @@ use tower::Service as _;
 
 use crate::{
     auth::{Caller, Scope},
-    edge::problem,
-    intake::{Answer, Change, Intake},
+    edge::{problem, questions::Verifications},
+    intake::{Answer, Change, Intake, Questions},
     model::{
         DESCRIPTOR_SET, pb,
         pb::application_service_server::{
             ApplicationService, ApplicationServiceServer, SERVICE_NAME,
         },
+        pb::verification_service_server::VerificationServiceServer,
         problem::{Problem, Reason, Violation},
         trace::TraceContext,
     },
@@ -42,6 +43,7 @@ impl Services {
     /// When reflection can't read our own descriptors.
     pub(super) async fn new(
         intake: Arc<Intake>,
+        questions: Arc<Questions>,
         message_bytes: usize,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
@@ -50,12 +52,16 @@ impl Services {
             .max_encoding_message_size(usize::MAX);
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<ApplicationServiceServer<Applications>>().await;
+        reporter.set_serving::<VerificationServiceServer<Verifications>>().await;
+        let verifications = VerificationServiceServer::new(Verifications(questions))
+            .max_decoding_message_size(message_bytes);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         let others = Routes::new(health)
+            .add_service(verifications)
             .add_service(reflection().build_v1()?)
             // Older grpcurl asks for this one.
             .add_service(reflection().build_v1alpha()?)
@@ -156,7 +162,7 @@ pub(super) struct Applications {
 }
 
 /// What the stack has found out about a call before it comes here.
-struct Call {
+pub(super) struct Call {
     caller: Option<Caller>,
     trace: TraceContext,
     slot: Option<ProblemSlot>,
@@ -164,7 +170,7 @@ struct Call {
 }
 
 impl Call {
-    fn open<T>(request: Request<T>) -> (Self, T) {
+    pub(super) fn open<T>(request: Request<T>) -> (Self, T) {
         let (metadata, extensions, message) = request.into_parts();
         let call = Self {
             caller: extensions.get::<Caller>().cloned(),
@@ -175,7 +181,7 @@ impl Call {
         (call, message)
     }
 
-    fn caller(&self, scope: Scope) -> Result<&Caller, Problem> {
+    pub(super) fn caller(&self, scope: Scope) -> Result<&Caller, Problem> {
         let unknown = || Problem::new(Reason::Unauthenticated, "this method needs a token");
         let caller = self.caller.as_ref().ok_or_else(unknown)?;
         caller.require(scope)?;
@@ -194,7 +200,11 @@ impl Call {
         Status::new(code, "")
     }
 
-    fn answer<T>(&self, outcome: Result<T, Problem>) -> Result<Response<T>, Status> {
+    pub(super) const fn trace(&self) -> TraceContext {
+        self.trace
+    }
+
+    pub(super) fn answer<T>(&self, outcome: Result<T, Problem>) -> Result<Response<T>, Status> {
         outcome.map(Response::new).map_err(|problem| self.refuse(problem))
     }
 

@@ -10,6 +10,7 @@ mod limits;
 pub mod monitor;
 mod native;
 mod problem;
+mod questions;
 mod rest;
 mod stack;
 
@@ -32,7 +33,7 @@ use crate::{
     auth::Auth,
     config::Limits,
     edge::{grpc::Services, rest::Rest, stack::Stack},
-    intake::Intake,
+    intake::{Intake, Questions},
 };
 
 /// Serves until `shutdown`, then lets the calls in progress end, within a deadline.
@@ -43,11 +44,12 @@ pub async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     auth: Arc<Auth>,
-    intake: Arc<Intake>,
+    (intake, questions): (Arc<Intake>, Arc<Questions>),
     limits: Limits,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let services = Services::new(Arc::clone(&intake), limits.body_bytes, shutdown.clone()).await?;
+    let services =
+        Services::new(Arc::clone(&intake), questions, limits.body_bytes, shutdown.clone()).await?;
     let rest = Rest::new(services.clone(), intake, limits.body_bytes)
         .map_err(anyhow::Error::msg)
         .context("the REST routes can't be built from proto/")?;

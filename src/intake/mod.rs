@@ -6,6 +6,7 @@
 mod change;
 mod idempotency;
 mod native;
+mod questions;
 mod routing;
 mod watch;
 
@@ -14,7 +15,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use prost::Message as _;
 use uuid::Uuid;
 
-pub use crate::intake::{change::Change, native::NativeAnswer};
+pub use crate::intake::{change::Change, native::NativeAnswer, questions::Questions};
 use crate::{
     audit::{Entry, Kind},
     auth::Caller,

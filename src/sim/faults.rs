@@ -34,10 +34,18 @@ pub(super) enum Fault {
     Reorder,
     /// Hang up on an own call before its answer, then repeat it.
     Abandon,
+    /// Never answer a question about a person. Not in `all`, as those below.
+    Silent,
+    /// Take no key handed out so far.
+    OldKey,
+    /// Say that the question is not granted (E-106).
+    NotGranted,
+    /// Answer a question with an error of the service behind.
+    Complaint,
 }
 
 /// Name, probability in `all`, and milliseconds where the fault takes time.
-const KINDS: [(Fault, &str, f64, [u64; 2]); 10] = [
+const KINDS: [(Fault, &str, f64, [u64; 2]); 14] = [
     (Fault::Delay, "delay", 0.2, [20, 400]),
     (Fault::DropAnswer, "drop_answer", 0.05, [0, 0]),
     (Fault::ErrorBefore, "error_before", 0.05, [0, 0]),
@@ -48,6 +56,10 @@ const KINDS: [(Fault, &str, f64, [u64; 2]); 10] = [
     (Fault::Duplicate, "duplicate", 0.2, [0, 0]),
     (Fault::Reorder, "reorder", 0.3, [50, 600]),
     (Fault::Abandon, "abandon", 0.05, [1, 15]),
+    (Fault::Silent, "silent", 0.0, [0, 0]),
+    (Fault::OldKey, "old_key", 0.0, [0, 0]),
+    (Fault::NotGranted, "not_granted", 0.0, [0, 0]),
+    (Fault::Complaint, "complaint", 0.0, [0, 0]),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +82,10 @@ impl FromStr for Spec {
             match part {
                 "none" => spec.0.clear(),
                 "all" => spec.0.extend(
-                    KINDS.map(|(fault, _, probability, ms)| (fault, Setting { probability, ms })),
+                    KINDS
+                        .map(|(fault, _, probability, ms)| (fault, Setting { probability, ms }))
+                        .into_iter()
+                        .filter(|(_, setting)| setting.probability > 0.0),
                 ),
                 _ => {
                     let (fault, setting) = one(part)?;
@@ -181,7 +196,7 @@ mod tests {
     fn a_list_is_read_and_written_back() {
         let spec: Spec = "delay=0.1:50-500, drop_answer=0.05".parse().unwrap();
         assert_eq!(spec.to_string(), "delay=0.1:50-500,drop_answer=0.05");
-        assert_eq!("all".parse::<Spec>().unwrap().0.len(), KINDS.len());
+        assert_eq!("all".parse::<Spec>().unwrap().0.len(), KINDS.len() - 4);
         assert_eq!("all,none".parse::<Spec>().unwrap().to_string(), "none");
     }
 

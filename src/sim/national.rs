@@ -2,6 +2,7 @@
 //! children, XML for marriage; sealed both ways.
 
 use anyhow::{Context as _, bail, ensure};
+use hyper::HeaderMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -10,6 +11,8 @@ use crate::{
     sim::{
         case::{Body, Business, Content, Decision, Form, Happening, Received, Report, digest},
         cycle::Writing,
+        exchange::{Exchange, Told},
+        faults::Faults,
         json::{Object, each, text},
         national_forms as forms,
         seal::Key,
@@ -22,6 +25,7 @@ use crate::{
 /// The hub.
 pub(super) struct National {
     key: Key,
+    exchange: Option<Exchange>,
     writing: Writing,
 }
 
@@ -34,7 +38,8 @@ impl National {
         let codes = Codes::load(&settings.config.join("codes"))
             .map_err(|faults| anyhow::anyhow!("{} faulty code lists", faults.len()))?;
         let writing = Writing::new(codes.into(), settings.role.folder());
-        Ok(Self { key: Key::new(&key), writing })
+        let exchange = settings.exchange_key.as_deref().map(Exchange::open).transpose()?;
+        Ok(Self { key: Key::new(&key), exchange, writing })
     }
 
     fn call(&self, business: Business, head: Object, body: Object) -> Call {
@@ -187,6 +192,17 @@ impl Voice for National {
         let state = if stored { "STORED" } else { "NONE" };
         let data = json!({"msg_id": message, "state": state});
         document(xml, &json!({"code": "0", "message": "ok", "data": data}))
+    }
+
+    fn is_asked(&self, path: &str) -> bool {
+        self.exchange.is_some() && Exchange::serves(path)
+    }
+
+    fn tell(&self, path: &str, headers: &HeaderMap, body: &[u8], faults: &Faults) -> Told {
+        match &self.exchange {
+            Some(exchange) => exchange.answer(path, headers, body, faults),
+            None => Told::Silence,
+        }
     }
 }
 

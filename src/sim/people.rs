@@ -202,7 +202,7 @@ impl People {
 }
 
 /// The check character of 17 digits: ISO 7064 MOD 11-2, as GB 11643 has it.
-fn check_character(digits: &str) -> char {
+pub(super) fn check_character(digits: &str) -> char {
     // 2^(18-i) mod 11 for the digit at place i: each weight is half the one before it, modulo 11.
     let sum = digits.bytes().fold(0_u32, |sum, digit| (sum + u32::from(digit - b'0')) * 2 % 11);
     ['1', '0', 'X', '9', '8', '7', '6', '5', '4', '3', '2']

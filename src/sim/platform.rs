@@ -2,6 +2,7 @@
 //! `bwt` (报文头) and a body `ywsj` (业务数据).
 
 use anyhow::{bail, ensure};
+use hyper::HeaderMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -10,7 +11,10 @@ use crate::{
     sim::{
         case::{Business, Content, Form, Happening, Received, Report, digest},
         cycle::Writing,
+        exchange::Told,
+        faults::{Fault, Faults},
         json::{Object, each, text},
+        marry_service::{self, MarryService},
         platform_forms as forms,
         settings::Settings,
         voice::{Call, Document, JSON, Said, Voice, compact, day, iso, yuan},
@@ -20,13 +24,16 @@ use crate::{
 /// The platform.
 pub(super) struct Platform {
     writing: Writing,
+    old_library: Option<MarryService>,
 }
 
 impl Platform {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let codes = Codes::load(&settings.config.join("codes"))
             .map_err(|faults| anyhow::anyhow!("{} faulty code lists", faults.len()))?;
-        Ok(Self { writing: Writing::new(codes.into(), settings.role.folder()) })
+        let password = settings.registry_password.as_deref();
+        let old_library = password.map(MarryService::open).transpose()?;
+        Ok(Self { writing: Writing::new(codes.into(), settings.role.folder()), old_library })
     }
 }
 
@@ -150,6 +157,17 @@ impl Voice for Platform {
     fn status(&self, _xml: bool, message: &str, stored: bool) -> Document {
         let state = if stored { "YJS" } else { "WJS" };
         document(&json!({"fhm": "200", "fhxx": "成功", "sj": {"bwbh": message, "zt": state}}))
+    }
+
+    fn is_asked(&self, path: &str) -> bool {
+        self.old_library.is_some() && path == marry_service::PATH
+    }
+
+    fn tell(&self, _path: &str, _headers: &HeaderMap, body: &[u8], faults: &Faults) -> Told {
+        match &self.old_library {
+            Some(library) if !faults.strikes(Fault::Silent) => Told::Document(library.answer(body)),
+            _ => Told::Silence,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     model::trace::TraceContext,
     sim::{
         desk::Desk,
+        exchange::Told,
         faults::{Fault, Spec},
         settings::Role,
         voice::{Document, JSON, XML},
@@ -30,6 +31,8 @@ use crate::{
 
 /// Greatest message taken.
 const MESSAGE_BYTES: usize = 32 << 20;
+/// How long a question that is not answered is held.
+const SILENCE: Duration = Duration::from_secs(30);
 /// Longest a peer may take over its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -134,6 +137,7 @@ async fn answer(
     }
     let path = request.uri().path().to_owned();
     let done = match *request.method() {
+        Method::POST if desk.voice.is_asked(&path) => question(desk, request).await?,
         _ if !path.starts_with(desk.voice.path()) => {
             return Ok(plain(StatusCode::NOT_FOUND, "no such path"));
         }
@@ -163,6 +167,20 @@ async fn message(desk: &Arc<Desk>, request: Request<Incoming>) -> io::Result<Ans
         Ok(number) => told(StatusCode::OK, desk.voice.answer(xml, &number, None)),
         Err(why) => told(StatusCode::BAD_REQUEST, desk.voice.answer(xml, "", Some(&why))),
     })
+}
+
+/// Answers a question about people, or lets it hang until the asker has long gone.
+async fn question(desk: &Arc<Desk>, request: Request<Incoming>) -> io::Result<Answer> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, MESSAGE_BYTES).collect().await;
+    let bytes = body.map_err(|_| io::ErrorKind::UnexpectedEof)?.to_bytes();
+    match desk.voice.tell(parts.uri.path(), &parts.headers, &bytes, &desk.faults) {
+        Told::Document(document) => Ok(told(StatusCode::OK, document)),
+        Told::Silence => {
+            tokio::time::sleep(SILENCE).await;
+            Err(io::ErrorKind::TimedOut.into())
+        }
+    }
 }
 
 fn status(desk: &Desk, request: &Request<Incoming>, path: &str) -> Answer {

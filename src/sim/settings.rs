@@ -78,6 +78,10 @@ pub struct Settings {
     pub token_key: PathBuf,
     /// Hub only: the seal's key, 64 hexadecimal digits.
     pub seal_key: Option<PathBuf>,
+    /// Hub only: the application key of questions about people; without it none is answered.
+    pub exchange_key: Option<PathBuf>,
+    /// Platform only: the password of its old marriage web service; without it there is none.
+    pub registry_password: Option<PathBuf>,
     /// Folder with `codes/` and `divisions.csv`.
     pub config: PathBuf,
     /// Seed of everything made up.
@@ -158,6 +162,8 @@ impl Settings {
             },
             token_key: certs.join(format!("{party}.token.key")),
             seal_key: Some(certs.join("national.seal.key")),
+            exchange_key: Some(certs.join("national.exchange.key")),
+            registry_password: Some(certs.join("23.registry.password")),
             config: "config".into(),
             seed: seed(),
             rate: rate(),

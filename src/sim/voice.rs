@@ -3,7 +3,13 @@
 
 use jiff::{Timestamp, civil::Date, civil::DateTime, tz::Offset};
 
-use crate::sim::case::{Form, Received, Report};
+use hyper::HeaderMap;
+
+use crate::sim::{
+    case::{Form, Received, Report},
+    exchange::Told,
+    faults::Faults,
+};
 
 /// A call to the gateway.
 #[derive(Clone, Debug)]
@@ -54,6 +60,16 @@ pub(super) trait Voice: Send + Sync {
 
     /// The answer to the status question.
     fn status(&self, xml: bool, message: &str, stored: bool) -> Document;
+
+    /// Whether questions about people are asked at that path.
+    fn is_asked(&self, _path: &str) -> bool {
+        false
+    }
+
+    /// The answer to a question about people.
+    fn tell(&self, _path: &str, _headers: &HeaderMap, _body: &[u8], _faults: &Faults) -> Told {
+        Told::Silence
+    }
 }
 
 pub(super) const JSON: &str = "application/json; charset=utf-8";

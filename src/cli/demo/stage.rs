@@ -115,6 +115,9 @@ impl Stage {
                     let key = value(self.certificate("national.seal.key"));
                     document["delivery"]["seal"]["key_file"] = key;
                 }
+                if let Some(asked) = document.get_mut("verification") {
+                    asked["endpoint"] = value(format!("https://127.0.0.1:{port}"));
+                }
                 let keys = document["token_keys"].as_array_of_tables_mut();
                 for key in keys.into_iter().flat_map(|keys| keys.iter_mut()) {
                     key["public_key"] = value(self.certificate(&format!("{party}.token.pub")));
@@ -138,6 +141,8 @@ impl Stage {
         document["gateway"] = value(&self.gateway);
         document["token_key"] = value(self.certificate(&format!("{party}.token.key")));
         document["seal_key"] = value(self.certificate("national.seal.key"));
+        document["exchange_key"] = value(self.certificate("national.exchange.key"));
+        document["registry_password"] = value(self.certificate("23.registry.password"));
         document["config"] = value(self.dir.join("config").display().to_string());
         document["rate"] = value(i64::from(arguments.rate.max(1)));
         document["seed"] = value(i64::from(arguments.seed));

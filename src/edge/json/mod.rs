@@ -172,7 +172,7 @@ fn compile_field(
             .ok_or_else(|| unfit("a message of another package"))?,
         _ => return Err(unfit("this kind of number")),
     };
-    if shape == Shape::Many && matches!(holds, Holds::Whole { .. } | Holds::Enum(_) | Holds::Bool) {
+    if field.is_packed() && matches!(holds, Holds::Whole { .. } | Holds::Enum(_) | Holds::Bool) {
         return Err(unfit("a packed list"));
     }
     let oneof = field.containing_oneof();

@@ -135,7 +135,7 @@ impl Schemas {
             parameter.insert("schema".into(), self.limited(&field));
             parameters.push(Value::Object(parameter));
         }
-        if route.method != Method::GET {
+        if changes(route) {
             parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
         }
         if route.streams {
@@ -165,7 +165,7 @@ impl Schemas {
             json!({"application/json": {"schema": answer}})
         };
         let mut headers = json!({"traceparent": header("W3C trace context of the call.")});
-        if route.method != Method::GET {
+        if changes(route) {
             let told =
                 "`true` when this is the stored answer to an earlier call with the same key.";
             headers["Idempotency-Replayed"] = header(told);
@@ -290,6 +290,12 @@ impl Schemas {
         }
         self.done
     }
+}
+
+/// Whether the call changes something and so is made under an idempotency key; a question is not.
+fn changes(route: &Route) -> bool {
+    let service = route.descriptor.parent_service();
+    route.method != Method::GET && service.name() == "ApplicationService"
 }
 
 fn enumeration(list: &EnumDescriptor) -> Value {

@@ -1,16 +1,14 @@
-//! One circuit breaker per party: admitting, refusing for a while, then probing with one
-//! delivery. A party that is down costs one attempt per probe and not one per delivery.
+//! A circuit breaker: admitting, refusing for a while, then probing with one call. Who is down
+//! costs one attempt per probe and not one per call. Depends on nothing.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::config;
-
 /// What the breaker allows now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(crate) enum Admission {
     /// As many as there is room for.
     Any,
     /// One, to see whether the party is back.
@@ -34,7 +32,7 @@ enum State {
     },
 }
 
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     state: Mutex<State>,
     failures: u32,
     pause: Duration,
@@ -43,17 +41,14 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    pub(super) fn new(settings: &config::Dispatch) -> Self {
-        Self {
-            state: Mutex::new(State::Admitting { failures: 0, last: None }),
-            failures: settings.breaker_failures.max(1),
-            pause: Duration::from_millis(settings.breaker_open_ms),
-            patience: Duration::from_millis(settings.lease_ms),
-        }
+    /// Opens after so many failures in a row, for `pause`.
+    pub(crate) fn new(failures: u32, pause: Duration, patience: Duration) -> Self {
+        let state = Mutex::new(State::Admitting { failures: 0, last: None });
+        Self { state, failures: failures.max(1), pause, patience }
     }
 
     /// What may be sent now; a `Probe` is given once and must be reported.
-    pub(super) fn admit(&self, now: Instant) -> Admission {
+    pub(crate) fn admit(&self, now: Instant) -> Admission {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match *state {
             State::Admitting { .. } => Admission::Any,
@@ -69,7 +64,7 @@ impl Breaker {
     }
 
     /// There was nothing to probe with.
-    pub(super) fn probe_unused(&self, now: Instant) {
+    pub(crate) fn probe_unused(&self, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, State::Probing { .. }) {
             *state = State::Refusing { until: now };
@@ -77,7 +72,7 @@ impl Breaker {
     }
 
     /// How long nothing may be sent; `None` when something may.
-    pub(super) fn refused_for(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn refused_for(&self, now: Instant) -> Option<Duration> {
         match *self.state.lock().unwrap_or_else(PoisonError::into_inner) {
             State::Refusing { until } if now < until => Some(until - now),
             State::Probing { .. } => Some(Duration::from_millis(50).min(self.pause)),
@@ -86,7 +81,7 @@ impl Breaker {
     }
 
     /// The party answered, whatever it said.
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = State::Admitting { failures: 0, last: None };
     }
@@ -94,7 +89,7 @@ impl Breaker {
     /// The party did not answer, or with a fault of its own; `began` is when the attempt did.
     /// What was in flight together when a connection broke is one failure. Returns whether this
     /// opened the breaker.
-    pub(super) fn failed(&self, began: Instant, now: Instant) -> bool {
+    pub(crate) fn failed(&self, began: Instant, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let refusing = State::Refusing { until: now + self.pause };
         let (next, opened) = match *state {
@@ -116,11 +111,7 @@ mod tests {
     use super::*;
 
     fn breaker() -> Breaker {
-        Breaker::new(&config::Dispatch {
-            breaker_failures: 3,
-            breaker_open_ms: 1000,
-            ..Default::default()
-        })
+        Breaker::new(3, Duration::from_secs(1), Duration::from_secs(30))
     }
 
     #[test]

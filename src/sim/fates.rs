@@ -1,0 +1,132 @@
+//! Who is recorded how in the libraries of the stand-ins, read off the citizen number alone, so
+//! that every simulator can make people with a wanted past and the hub tells it without either
+//! knowing the other.
+//!
+//! The rule: characters 15 to 17 of the 18-digit number (the sequence), 13 to 15 of the 15-digit
+//! one. Below 900 a person is ordinary: nothing is recorded, the certificate is valid, the household
+//! is where it is said to be. From 900 on each fate has six numbers: `900 + fate * 6 + place * 2 +
+//! male`, with `place` as `Role::place` gives it. 996 to 999 are ordinary.
+
+use jiff::civil::Date;
+
+use crate::sim::people::check_character;
+
+/// What the libraries know of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing that would matter.
+    Ordinary,
+    /// Marriage library: married (IA).
+    Married,
+    /// Marriage library: married (IA), then divorced (IB).
+    Divorced,
+    /// Old library of province 23 only, under the 15-digit number: married (IA) before 1999, the
+    /// spouse with a placeholder number. Needs a birth before 2000 to have a 15-digit number.
+    MarriedLongAgo,
+    /// Married (IA), a divorce applied for in another province, in its cooling-off period.
+    Cooling,
+    /// Another province pays the living subsidy.
+    DrawsLiving,
+    /// Another province pays the nursing subsidy.
+    DrawsNursing,
+    /// Another province paid the living subsidy until last month and has stopped: the household moved.
+    DrewUntilMoved,
+    /// The disability certificate ran out a year ago.
+    CertificateExpired,
+    /// The certificate register knows level 4, whatever the certificate number says.
+    CertificateDiffers,
+    /// The household is registered in another county than anyone says.
+    RegisteredElsewhere,
+    /// Died last year.
+    Dead,
+    /// Another province supports the person as extremely poor (特困).
+    ExtremelyPoor,
+    /// Another province pays the old-age allowance.
+    DrawsOldAge,
+    /// Another province pays the orphan's allowance.
+    DrawsChild,
+    /// Marriage library: married (IA); the spouse died, which only papers prove (丧偶).
+    Widowed,
+    /// The hub never answers a question about this person.
+    Unanswered,
+}
+
+/// In the order of their numbers.
+pub(super) const FATES: [Fate; 16] = [
+    Fate::Married,
+    Fate::Divorced,
+    Fate::MarriedLongAgo,
+    Fate::Cooling,
+    Fate::DrawsLiving,
+    Fate::DrawsNursing,
+    Fate::DrewUntilMoved,
+    Fate::CertificateExpired,
+    Fate::CertificateDiffers,
+    Fate::RegisteredElsewhere,
+    Fate::Dead,
+    Fate::ExtremelyPoor,
+    Fate::DrawsOldAge,
+    Fate::DrawsChild,
+    Fate::Widowed,
+    Fate::Unanswered,
+];
+
+const FIRST: usize = 900;
+const EACH: usize = 6;
+
+/// The fate a citizen number tells, of either length; ordinary when it is no such number.
+pub(super) fn fate(number: &str) -> Fate {
+    let sequence = match number.len() {
+        18.. => number.get(14..17),
+        15 => number.get(12..15),
+        _ => None,
+    };
+    let sequence = sequence.and_then(|digits| digits.parse::<usize>().ok()).unwrap_or_default();
+    let index = sequence.checked_sub(FIRST).map(|above| above / EACH);
+    index.and_then(|index| FATES.get(index)).copied().unwrap_or(Fate::Ordinary)
+}
+
+/// A citizen number (GB 11643) with that fate, of someone born there and then, made by the
+/// simulator with that place (0 to 2). `None` for an ordinary one.
+#[allow(dead_code, reason = "the people of the other simulators come to it")]
+pub(super) fn number_with(
+    wanted: Fate,
+    county: &str,
+    birth: Date,
+    (male, place): (bool, usize),
+) -> Option<String> {
+    let index = FATES.iter().position(|fate| *fate == wanted)?;
+    let sequence = FIRST + index * EACH + place.min(2) * 2 + usize::from(male);
+    let digits = format!("{county}{}{sequence:03}", birth.strftime("%Y%m%d"));
+    Some(format!("{digits}{}", check_character(&digits)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_made_with_a_fate_tells_it_in_both_lengths_and_keeps_the_sex() {
+        let birth = jiff::civil::date(1968, 2, 29);
+        for wanted in FATES {
+            for (male, place) in [(true, 0), (false, 0), (true, 2), (false, 1)] {
+                let number = number_with(wanted, "230102", birth, (male, place)).unwrap();
+                assert_eq!(fate(&number), wanted, "{number}");
+                let old = format!("{}{}", &number[..6], &number[8..17]);
+                assert_eq!((old.len(), fate(&old)), (15, wanted));
+                assert_eq!((number.as_bytes()[16] - b'0') % 2 == 1, male);
+                let id = crate::model::resident_id::ResidentId::parse(&number);
+                assert!(id.is_ok(), "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn people_below_900_and_unknown_forms_are_ordinary() {
+        for number in ["230102196802290011", "230102196802298997", "230102680229001", "", "P123"] {
+            assert_eq!(fate(number), Fate::Ordinary, "{number}");
+        }
+        let birth = jiff::civil::date(1990, 1, 1);
+        assert!(number_with(Fate::Ordinary, "230102", birth, (true, 0)).is_none());
+    }
+}
