@@ -1,8 +1,6 @@
 //! Recognition of orphans and of children without de facto support (孤儿、事实无人抚养儿童认定).
 //! 民发〔2019〕62号; 民发〔2020〕125号.
 
-use jiff::civil::Date;
-
 use crate::{
     business::{
         Benefit, Outcome, Rules, Travel, Violations, check_person,
@@ -10,7 +8,6 @@ use crate::{
         identity,
     },
     model::{
-        clock,
         lifecycle::ACCEPT_AND_FORWARD,
         pb::{self, DeadlineKind, EventType, State, application::Details},
     },
@@ -86,7 +83,9 @@ fn check(application: &pb::Application, out: &mut Violations) {
     let Some(body) = body(application) else { return };
     if let Some(child) = &application.applicant {
         check_person("applicant", child, out);
-        check_age(application, child, out);
+        if child.birth_date.is_empty() {
+            out.form("applicant.birthDate", "is required; the age is counted from it");
+        }
         // Household kind 3 is a child without household registration, who may have no number.
         if child.resident_id.is_empty() && body.household_kind != "3" {
             out.form("applicant.residentId", "is required unless the child has no registration");
@@ -106,21 +105,6 @@ fn check(application: &pb::Application, out: &mut Violations) {
             let field = format!("{FIELD}.{name}.proof");
             out.form(&field, "is required: the paper that proves the circumstance");
         }
-    }
-}
-
-/// Under 18 full years on the day of application (民发〔2019〕62号, part 1).
-fn check_age(application: &pb::Application, child: &pb::Person, out: &mut Violations) {
-    let Ok(birth) = child.birth_date.parse::<Date>() else {
-        if child.birth_date.is_empty() {
-            out.form("applicant.birthDate", "is required; the age is counted from it");
-        }
-        return;
-    };
-    let Some(accepted) = &application.accept_time else { return };
-    let age = clock::full_years(birth, clock::china_date(accepted.seconds * 1_000_000));
-    if age >= 18 {
-        out.refuse("applicant.birthDate", "the child must be under 18 on the day of application");
     }
 }
 
@@ -150,13 +134,6 @@ mod tests {
             })),
             ..Default::default()
         }
-    }
-
-    #[test]
-    fn a_child_is_under_eighteen_on_the_day_of_application() {
-        // 1795392000 is 2026-11-23 08:00 in China.
-        assert!(refused(check, &application("2008-11-24")).is_empty());
-        assert_eq!(refused(check, &application("2008-11-23")), ["applicant.birthDate"]);
     }
 
     #[test]

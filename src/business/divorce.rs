@@ -54,10 +54,6 @@ fn body(application: &pb::Application) -> Option<&pb::DivorceRegistration> {
 fn check(application: &pb::Application, out: &mut Violations) {
     const FIELD: &str = "divorceRegistration";
     let Some(body) = body(application) else { return };
-    // Civil Code art. 1076: both apply in person.
-    if !body.both_present {
-        out.refuse(&format!("{FIELD}.bothPresent"), "both must appear in person and be willing");
-    }
     if application.source() == pb::Source::Online {
         out.form("source", "must be WINDOW: a divorce is applied for in person");
     }

@@ -13,6 +13,7 @@ mod divorce;
 mod drawing;
 mod marriage;
 mod old_age;
+pub mod rules;
 
 use crate::model::{
     lifecycle::Machine,

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Auth,
+    business::rules::Rulebook,
     cli::faulty,
     config::{Config, party_folders},
     dispatch::Dispatch,
     edge,
-    intake::{Intake, Questions},
+    intake::{Intake, Means, Questions},
     model::{
         calendar::Calendar, clock, codes::Codes, divisions::Divisions, fault::Fault, shape::Shapes,
     },
@@ -61,6 +62,7 @@ pub(super) struct Checked {
     pub(super) translator: Translator,
     pub(super) shapes: Shapes,
     pub(super) calendar: Calendar,
+    pub(super) rulebook: Rulebook,
 }
 
 /// Reads the configuration folder; every fault of every file at once.
@@ -76,11 +78,12 @@ pub(super) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let translator = keep(translator, &mut faults);
     let shapes = keep(shapes, &mut faults);
     let calendar = keep(calendar, &mut faults);
+    let rulebook = keep(rulebook(folder, config.as_ref()), &mut faults);
     faults.sort();
     faults.dedup();
-    match (config, translator, shapes, calendar) {
-        (Some(config), Some(translator), Some(shapes), Some(calendar)) => {
-            Ok(Checked { config, translator, shapes, calendar })
+    match (config, translator, shapes, calendar, rulebook) {
+        (Some(config), Some(translator), Some(shapes), Some(calendar), Some(rulebook)) => {
+            Ok(Checked { config, translator, shapes, calendar, rulebook })
         }
         _ => Err(faults),
     }
@@ -88,6 +91,17 @@ pub(super) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
 
 fn keep<T>(loaded: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> {
     loaded.map_err(|more| faults.extend(more)).ok()
+}
+
+/// The rules of the country, and of the provinces whose parties have some.
+fn rulebook(folder: &Path, config: Option<&Config>) -> Result<Rulebook, Vec<Fault>> {
+    // Faulty code lists are told by the rules of form.
+    let codes = Codes::load(&folder.join("codes")).unwrap_or_default();
+    let parties = config.iter().flat_map(|config| config.parties.values());
+    let provinces: Vec<_> = parties
+        .flat_map(|party| party.entry.covers.iter().map(|code| (code.clone(), party.path.clone())))
+        .collect();
+    Rulebook::load(folder, &provinces, &codes)
 }
 
 fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
@@ -109,7 +123,7 @@ fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
 }
 
 async fn serve(checked: Checked) -> anyhow::Result<()> {
-    let Checked { config, translator, shapes, calendar } = checked;
+    let Checked { config, translator, shapes, calendar, rulebook } = checked;
     let calendar = Arc::new(calendar);
     if let Some(missing) = calendar.missing(clock::china_date(clock::now_micros())) {
         tracing::error!("{missing}");
@@ -123,12 +137,19 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
     let auth = Auth::new(&config.gateway.id, &config.parties).map_err(|faults| faulty(&faults))?;
     let server = tls::server(&config.tls).map_err(|faults| faulty(&faults))?;
     let dispatch = Dispatch::start(&config, &store, &translator).map_err(|f| faulty(&f))?;
-    let parties = config.parties.clone();
-    let intake = Intake::new(Arc::clone(&store), Arc::new(shapes), translator, parties, calendar)
-        .map_err(|fault| faulty(&[fault]))?;
     let verifier = Verifier::new(&config.parties, &config.tls).map_err(|f| faulty(&f))?;
-    let intake = Arc::new(intake);
-    let questions = Arc::new(Questions::new(Arc::clone(&intake), verifier.map(Arc::new)));
+    let verifier = verifier.map(Arc::new);
+    let intake = Intake::new(Means {
+        store: Arc::clone(&store),
+        shapes: Arc::new(shapes),
+        translator,
+        parties: config.parties.clone(),
+        calendar,
+        rulebook,
+        verifier: verifier.clone(),
+    });
+    let intake = Arc::new(intake.map_err(|fault| faulty(&[fault]))?);
+    let questions = Arc::new(Questions::new(Arc::clone(&intake), verifier));
     let stop = CancellationToken::new();
     let bind = |address: &str| {
         let address = address.to_owned();

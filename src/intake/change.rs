@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use crate::{
     auth::Caller,
-    business,
-    intake::{Answer, Intake, idempotency, key_reused, not_found, told},
+    business::{self, rules::Stage},
+    intake::{Answer, Intake, eligibility::refusals, idempotency, key_reused, not_found, told},
     model::{
         clock, lifecycle,
         lifecycle::Actor,
-        pb::{self, EventType},
+        pb::{self, EventType, Outcome},
         problem::{Problem, Reason, Violation},
         trace::TraceContext,
     },
@@ -81,7 +81,7 @@ impl Intake {
             return Err(self.refuse(caller, operation, problem).await);
         }
         if let Some(decision) = &incoming.event.decision {
-            let violations = self.decision_faults(id, decision).await?;
+            let violations = self.decision_faults(id, decision, &trace).await?;
             if !violations.is_empty() {
                 return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
             }
@@ -113,15 +113,24 @@ impl Intake {
 }
 
 impl Intake {
-    /// What speaks against a decision: what it says, and the rules of the business as of its day.
+    /// What speaks against a decision: what it says, and of a grant the rules as of its day.
     async fn decision_faults(
         &self,
         id: Uuid,
         decision: &pb::Decision,
+        trace: &TraceContext,
     ) -> Result<Vec<Violation>, Problem> {
         let application = self.store.application(id).await.map_err(told)?;
         let application = application.ok_or_else(not_found)?;
-        Ok(business::check_decision(&application, decision))
+        let mut violations = business::check_decision(&application, decision);
+        if let (Outcome::Granted, Ok(day)) = (decision.outcome(), decision.decided_on.parse()) {
+            let (stage, content) = (Stage::Decision, application.encode_to_vec());
+            let found = self.rules_find(stage, &application, &content, day);
+            let so_far = (found, trace);
+            let found = self.hub_finds(stage, &application, &content, day, so_far).await;
+            violations.extend(refusals(&found));
+        }
+        Ok(violations)
     }
 }
 

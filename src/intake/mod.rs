@@ -4,14 +4,17 @@
 //! never on who delivers.
 
 mod change;
+mod eligibility;
 mod idempotency;
 mod native;
+mod reading;
 mod questions;
 mod routing;
 mod watch;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use jiff::civil::Date;
 use prost::Message as _;
 use uuid::Uuid;
 
@@ -19,9 +22,15 @@ pub use crate::intake::{change::Change, native::NativeAnswer, questions::Questio
 use crate::{
     audit::{Entry, Kind},
     auth::Caller,
-    business,
+    business::{
+        self,
+        rules::{Finding, Rulebook, Stage},
+    },
     config::Party,
-    intake::routing::Routes,
+    intake::{
+        eligibility::{intake_day, refusals},
+        routing::Routes,
+    },
     model::{
         calendar::Calendar,
         clock,
@@ -37,6 +46,7 @@ use crate::{
     },
     telemetry,
     translate::{SealKey, Translator},
+    verify::Verifier,
 };
 
 /// The way in; cheap to share.
@@ -47,7 +57,27 @@ pub struct Intake {
     routes: Routes,
     parties: BTreeMap<String, Party>,
     calendar: Arc<Calendar>,
+    rulebook: Rulebook,
+    verifier: Option<Arc<Verifier>>,
     seals: BTreeMap<String, SealKey>,
+}
+
+/// What the way in is made of.
+pub struct Means {
+    /// The durable state.
+    pub store: Arc<dyn Store>,
+    /// Rules of form.
+    pub shapes: Arc<Shapes>,
+    /// The parties' formats.
+    pub translator: Arc<Translator>,
+    /// The parties, by code.
+    pub parties: BTreeMap<String, Party>,
+    /// Working days.
+    pub calendar: Arc<Calendar>,
+    /// Rules of eligibility.
+    pub rulebook: Rulebook,
+    /// Who asks the national hub; without one, what it would be asked stays open.
+    pub verifier: Option<Arc<Verifier>>,
 }
 
 /// A taken application or change.
@@ -60,17 +90,12 @@ pub struct Answer {
 }
 
 impl Intake {
-    /// The way in to `store` for `parties`.
+    /// The way in, by these means.
     ///
     /// # Errors
     /// A party's seal key cannot be read.
-    pub fn new(
-        store: Arc<dyn Store>,
-        shapes: Arc<Shapes>,
-        translator: Arc<Translator>,
-        parties: BTreeMap<String, Party>,
-        calendar: Arc<Calendar>,
-    ) -> Result<Self, Fault> {
+    pub fn new(means: Means) -> Result<Self, Fault> {
+        let Means { store, shapes, translator, parties, calendar, rulebook, verifier } = means;
         let routes = Routes::new(&parties);
         let mut seals = BTreeMap::new();
         for (code, party) in &parties {
@@ -78,7 +103,7 @@ impl Intake {
                 seals.insert(code.clone(), SealKey::new(&key));
             }
         }
-        Ok(Self { store, shapes, translator, routes, parties, calendar, seals })
+        Ok(Self { store, shapes, translator, routes, parties, calendar, rulebook, verifier, seals })
     }
 
     /// Takes a new application under the caller's idempotency key.
@@ -95,81 +120,11 @@ impl Intake {
         self.take_application(caller, ("SubmitApplication", key), application, trace).await
     }
 
-    /// One application that the caller's party submitted or handles.
-    ///
-    /// # Errors
-    /// `NOT_FOUND` also for an application of others.
-    pub async fn get(&self, caller: &Caller, id: &str) -> Result<pb::Application, Problem> {
-        let (id, _) = self.own(caller, id).await?;
-        let application = self.store.application(id).await.map_err(told)?;
-        application.map(|application| self.as_of_today(application)).ok_or_else(not_found)
-    }
-
-    /// A page of the applications that the caller's party submitted or handles.
-    ///
-    /// # Errors
-    /// `INVALID_ARGUMENT` for a page size or token that is none.
-    pub async fn list(
-        &self,
-        caller: &Caller,
-        request: pb::ListApplicationsRequest,
-    ) -> Result<pb::ListApplicationsResponse, Problem> {
-        let mut violations = self.shapes.check("ListApplicationsRequest", &request.encode_to_vec());
-        let limit = match usize::try_from(request.page_size) {
-            Ok(0) => 50,
-            Ok(size @ 1..=200) => size,
-            _ => {
-                violations.push(Violation::form("pageSize", "must be 1 to 200, or 0 for 50"));
-                0
-            }
-        };
-        let before = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
-        let before = before.map(str::parse::<i64>).transpose().unwrap_or_else(|_| {
-            let text = "is not a token of a page before; begin without one";
-            violations.push(Violation::form("pageToken", text));
-            None
-        });
-        if !violations.is_empty() {
-            return Err(Problem::violations(violations));
-        }
-        let filter = Filter {
-            party: caller.party().to_owned(),
-            business: Some(request.business()).filter(|b| *b != pb::Business::Unspecified),
-            state: Some(request.state()).filter(|state| *state != pb::State::Unspecified),
-            home_division: request.home_division,
-            limit,
-            before,
-        };
-        let (applications, next) = self.store.list(filter).await.map_err(told)?;
-        let applications = applications.into_iter().map(|one| self.as_of_today(one)).collect();
-        let next_page_token = next.map(|next| next.to_string()).unwrap_or_default();
-        Ok(pb::ListApplicationsResponse { applications, next_page_token })
-    }
-
-    /// What happened to one application, oldest first.
-    ///
-    /// # Errors
-    /// `NOT_FOUND` also for an application of others.
-    pub async fn events(
-        &self,
-        caller: &Caller,
-        id: &str,
-    ) -> Result<Vec<pb::ApplicationEvent>, Problem> {
-        let (id, _) = self.own(caller, id).await?;
-        self.store.events(id).await.map_err(told)
-    }
-
-    /// The application with the days its limits have left today.
-    fn as_of_today(&self, mut application: pb::Application) -> pb::Application {
-        let (now, calendar) = (clock::now_micros(), &self.calendar);
-        application.deadlines = business::clock::shown(&application.deadlines, now, calendar);
-        application
-    }
-
     /// Everything that is wrong with an application, as [`Intake::submit`] would find it. Stores
     /// nothing.
     pub fn validate(&self, caller: &Caller, application: &pb::Application) -> Vec<Violation> {
-        self.faults(caller, application, &application.encode_to_vec())
+        let content = application.encode_to_vec();
+        self.faults(caller, application, (&content, intake_day(application))).0
     }
 
     async fn take_application(
@@ -185,7 +140,14 @@ impl Intake {
         if let Some(answer) = self.recall(&key).await? {
             return Ok(answer);
         }
-        let violations = self.faults(caller, &application, &content);
+        let day = intake_day(&application);
+        let (mut violations, found) = self.faults(caller, &application, (&content, day));
+        if violations.is_empty() {
+            let so_far = (found, &trace);
+            let found = self.hub_finds(Stage::Intake, &application, &content, day, so_far).await;
+            violations.extend(refusals(&found));
+            application.checks = found.iter().map(Finding::check).collect();
+        }
         if !violations.is_empty() {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
@@ -246,10 +208,12 @@ impl Intake {
         &self,
         caller: &Caller,
         application: &pb::Application,
-        content: &[u8],
-    ) -> Vec<Violation> {
+        (content, day): (&[u8], Date),
+    ) -> (Vec<Violation>, Vec<Finding>) {
         let mut violations = self.shapes.check("Application", content);
         violations.extend(business::check(application));
+        let found = self.rules_find(Stage::Intake, application, content, day);
+        violations.extend(refusals(&found));
         let now = clock::now_micros();
         let times = [
             ("acceptTime", &application.accept_time),
@@ -274,7 +238,7 @@ impl Intake {
         {
             violations.push(violation);
         }
-        violations
+        (violations, found)
     }
 
     /// The application's header, if the caller's party submitted or handles it.

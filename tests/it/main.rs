@@ -17,6 +17,7 @@ mod demo;
 mod dispatch;
 mod duplicates;
 mod formats;
+mod handed_on;
 mod harness;
 mod idempotency;
 mod keeping;
