@@ -15,16 +15,31 @@ pub(super) enum Business {
     Subsidy,
     #[serde(rename = "child_recognition")]
     Child,
+    #[serde(rename = "divorce_registration")]
+    Divorce,
+    #[serde(rename = "old_age_allowance")]
+    OldAge,
+    #[serde(rename = "social_assistance")]
+    Assistance,
 }
 
 impl Business {
-    pub(super) const ALL: [Self; 3] = [Self::Marriage, Self::Subsidy, Self::Child];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Marriage, Self::Subsidy, Self::Child, Self::Divorce, Self::OldAge, Self::Assistance];
+
+    /// Whether couples come for it: the hub checks, the registry decides.
+    pub(super) const fn of_couples(self) -> bool {
+        matches!(self, Self::Marriage | Self::Divorce)
+    }
 
     pub(super) const fn code(self) -> &'static str {
         match self {
             Self::Marriage => "marriage_registration",
             Self::Subsidy => "disability_subsidy",
             Self::Child => "child_recognition",
+            Self::Divorce => "divorce_registration",
+            Self::OldAge => "old_age_allowance",
+            Self::Assistance => "social_assistance",
         }
     }
 
@@ -80,6 +95,10 @@ pub(super) struct Paper {
 
 #[derive(Clone, Debug)]
 pub(super) struct Subsidy {
+    pub action: String,
+    /// Division that paid until then, for one who moved.
+    pub previous: String,
+    pub exit: String,
     pub kind: String,
     pub certificate: String,
     pub category: String,
@@ -136,6 +155,8 @@ pub(super) struct Spouse {
 #[derive(Clone, Debug)]
 pub(super) struct Couple {
     pub operation: String,
+    /// Booked online; they come later.
+    pub booked: bool,
     pub man: Spouse,
     pub woman: Spouse,
     pub registry: String,
@@ -149,10 +170,67 @@ pub(super) struct Couple {
 }
 
 #[derive(Clone, Debug)]
+pub(super) struct Divorce {
+    pub man: Spouse,
+    pub woman: Spouse,
+    pub registry: String,
+    pub registry_name: String,
+    pub receipt: String,
+    pub certificate: String,
+    pub married_on: Date,
+    pub in_china: bool,
+    pub agreement: String,
+    pub children: bool,
+    /// How long ago they applied.
+    pub applied: Applied,
+}
+
+/// Where the clock of a divorce stands when it is submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Applied {
+    /// Today: the cooling-off period runs.
+    Now,
+    /// The cooling-off period is over, the certificate can be collected.
+    Cooled,
+    /// The time to collect is over too.
+    Lapsed,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct OldAge {
+    pub action: String,
+    pub band: String,
+    pub alive_on: Date,
+    pub other_allowance: String,
+    pub last_paid: Option<Date>,
+    pub previous: String,
+    pub exit: String,
+    pub statement: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Assistance {
+    pub kind: String,
+    pub class: String,
+    pub area: String,
+    /// Name, number, relation.
+    pub members: Vec<Representative>,
+    pub income_fen: i64,
+    pub savings_fen: i64,
+    pub authorisation: String,
+    pub cause: String,
+    pub without: bool,
+    pub statement: String,
+}
+
+#[derive(Clone, Debug)]
 pub(super) enum Body {
     Marriage(Box<Couple>),
     Subsidy(Box<Subsidy>),
     Child(Box<Child>),
+    Divorce(Box<Divorce>),
+    OldAge(Box<OldAge>),
+    Assistance(Box<Assistance>),
 }
 
 /// A filled-in form.
@@ -180,6 +258,18 @@ impl Form {
             Body::Marriage(_) => Business::Marriage,
             Body::Subsidy(_) => Business::Subsidy,
             Body::Child(_) => Business::Child,
+            Body::Divorce(_) => Business::Divorce,
+            Body::OldAge(_) => Business::OldAge,
+            Body::Assistance(_) => Business::Assistance,
+        }
+    }
+
+    /// What is asked for of a benefit: 1 to pay it, 6 to move it, and so on; empty for 1.
+    pub(super) fn action(&self) -> &str {
+        match &self.body {
+            Body::Subsidy(body) => &body.action,
+            Body::OldAge(body) => &body.action,
+            _ => "",
         }
     }
 
@@ -195,7 +285,11 @@ impl Form {
                 person(&couple.man.person, &couple.man.document);
                 person(&couple.woman.person, &couple.woman.document);
             }
-            Body::Subsidy(_) | Body::Child(_) => {
+            Body::Divorce(couple) => {
+                person(&couple.man.person, &couple.man.document);
+                person(&couple.woman.person, &couple.woman.document);
+            }
+            Body::Subsidy(_) | Body::Child(_) | Body::OldAge(_) | Body::Assistance(_) => {
                 if let Some(applicant) = &self.applicant {
                     person(applicant, "");
                 }
@@ -226,6 +320,9 @@ pub(super) enum Happening {
     Withdrawn,
     CheckPassed,
     CheckConflict,
+    ArchiveAsked,
+    CoolingEnded,
+    CollectionLapsed,
     /// Anything else the gateway tells.
     Other,
 }
@@ -241,6 +338,9 @@ impl Happening {
             Self::Withdrawn => "WITHDRAWN",
             Self::CheckPassed => "CHECK_PASSED",
             Self::CheckConflict => "CHECK_CONFLICT",
+            Self::ArchiveAsked => "ARCHIVE_ASKED",
+            Self::CoolingEnded => "COOLING_ENDED",
+            Self::CollectionLapsed => "COLLECTION_LAPSED",
             Self::Other => "OTHER",
         }
     }
@@ -307,6 +407,8 @@ pub(super) enum Content {
     Application {
         facts: String,
         married: bool,
+        /// A certificate is to be issued again.
+        reissue: bool,
     },
     /// The result of a marriage registration.
     Result {
