@@ -155,7 +155,10 @@ fn text(chance: &mut Chance, field: &FieldDescriptor) -> String {
         Rule::BankAccount => chance.digits(19),
         Rule::Sha256 => hex::encode(chance.digits(32)),
         Rule::DisabilityCertificate => format!("11010519491231002X{}", chance.digits(2)),
-        Rule::MarriageCertificate => format!("J230102-2026-{}", chance.digits(6)),
+        Rule::MarriageCertificate => {
+            let letters = chance.pick(&["J", "L", "BJ", "BL"]);
+            format!("{letters}230102-2026-{}", chance.digits(6))
+        }
         Rule::Uuid => "01a20969-9de5-744b-babb-ecb59d25313a".to_owned(),
     }
 }

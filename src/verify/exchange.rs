@@ -197,26 +197,24 @@ impl Exchange {
         Err(Refused::Failed(Failure::new("more records than are read", Duration::from_secs(600))))
     }
 
-    /// One page; with a new key when the platform does not take the one we have.
+    /// One page; with a new key when the platform does not take the one we have. Twice, because a
+    /// key that was fetched ahead may have been handed out before the platform forgot its keys.
     async fn one_page(
         &self,
         service: &Service,
         fields: &[(&str, &str)],
         (until, trace): (Instant, &TraceContext),
     ) -> Result<Vec<Value>, Refused> {
-        let key = self.key(service, None, until).await?;
-        match self.call(service, &key, fields, (until, trace)).await {
-            Err(Refused::Code(code)) if code == CALL_FAILED => {}
-            other => return other,
-        }
-        let key = self.key(service, Some(key.number), until).await?;
-        match self.call(service, &key, fields, (until, trace)).await {
-            // "The call failed", twice: the service behind the platform is out of order.
-            Err(Refused::Code(code)) if code == CALL_FAILED => {
-                Err(Refused::Failed(Failure::new("code -1, also with a new key", LATER)))
+        let mut refused = None;
+        for _ in 0..3 {
+            let key = self.key(service, refused, until).await?;
+            match self.call(service, &key, fields, (until, trace)).await {
+                Err(Refused::Code(code)) if code == CALL_FAILED => refused = Some(key.number),
+                other => return other,
             }
-            other => other,
         }
+        // "The call failed", with new keys too: the service behind the platform is out of order.
+        Err(Refused::Failed(Failure::new("code -1, also with new keys", LATER)))
     }
 
     async fn key(

@@ -2,18 +2,20 @@
 //! to the rules of form, and comes out the same when it is written again. Partners build from
 //! that page, so it may not drift. Depends on model, config and translate, and starts nothing.
 
-use std::{fmt::Debug, fs, path::Path};
+use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
 
 use prost::Message as _;
 use tongban::{
     model::{
         codes::Codes,
         divisions::Divisions,
-        pb::{Business, application::Details},
+        pb::{Application, Business, application::Details},
         problem::Violation,
         shape::Shapes,
     },
-    translate::{Answer, Format, Head, Kind, Reply, SealKey, Status, Translator, Wire},
+    translate::{
+        Answer, Format, Head, Kind, Reply, SealKey, Status, Translator, Wire, read_document,
+    },
 };
 
 const PARTIES: [&str; 3] = ["national", "23-heilongjiang", "44-guangdong"];
@@ -108,8 +110,12 @@ fn read(format: &Format, text: &[u8], key: &SealKey) -> Read {
         let details = application.details.as_ref();
         let expected = match details {
             Some(Details::MarriageRegistration(_)) => Business::MarriageRegistration,
+            Some(Details::DivorceRegistration(_)) => Business::DivorceRegistration,
             Some(Details::DisabilitySubsidy(_)) => Business::DisabilitySubsidy,
-            _ => Business::ChildRecognition,
+            Some(Details::ChildRecognition(_)) => Business::ChildRecognition,
+            Some(Details::OldAgeAllowance(_)) => Business::OldAgeAllowance,
+            Some(Details::SocialAssistance(_)) => Business::SocialAssistance,
+            None => Business::Unspecified,
         };
         assert_eq!(head.business, expected);
         let again = format.write_application(&head, &application, seal);
@@ -126,8 +132,10 @@ fn every_sample_is_read_and_written_again() {
     let divisions = ok(Divisions::load(&root().join("config/divisions.csv")));
     let shapes = ok(Shapes::compile(&codes, divisions));
     let key = SealKey::new(&(0..32).collect::<Vec<u8>>());
+    let samples = samples();
+    let mut shown = BTreeSet::new();
     let mut count = 0;
-    for sample in samples().iter().filter(|sample| sample.what == "sample") {
+    for sample in samples.iter().filter(|sample| sample.what == "sample") {
         let [party, business, kind] = sample.words.as_slice() else { panic!("{}", sample.line) };
         let at = format!("docs/formats.md:{} {party} {business} {kind}", sample.line);
         let format = translator.format(party).unwrap();
@@ -148,9 +156,43 @@ fn every_sample_is_read_and_written_again() {
             let again: serde_json::Value = ok(serde_json::from_slice(&read.again));
             assert_eq!(again, document, "{at}: is written otherwise");
         }
+        shown.insert((party.as_str(), read.head.business, word));
         count += 1;
     }
-    assert!(count >= 25, "only {count} samples found");
+    assert!(count >= 47, "only {count} samples found");
+    for business in Business::ALL {
+        for (party, kind) in PARTIES.into_iter().flat_map(|p| [(p, "application"), (p, "event")]) {
+            assert!(shown.contains(&(party, business, kind)), "{party} {business:?} {kind}");
+        }
+    }
+}
+
+/// The examples of the tables are what partners copy from: they are valid, not only translatable.
+#[test]
+fn every_example_of_a_table_holds_to_the_rules_of_form_and_of_the_business() {
+    let translator = translator();
+    let codes = ok(Codes::load(&root().join("config/codes")));
+    let divisions = ok(Divisions::load(&root().join("config/divisions.csv")));
+    let shapes = ok(Shapes::compile(&codes, divisions));
+    let mut count = 0;
+    for (party, business) in PARTIES.into_iter().flat_map(|p| Business::ALL.map(|b| (p, b))) {
+        let file = root().join(format!("config/parties/{party}/{}.map.toml", business.code()));
+        let table: toml::Table = ok(fs::read_to_string(file).unwrap().parse());
+        for example in table["example"].as_array().unwrap() {
+            let at = format!("{party} {} {}", business.code(), example["name"]);
+            let bytes = example["document"].as_str().unwrap().trim().as_bytes();
+            let format = translator.format(party);
+            let what = (Kind::Application, business);
+            let message = ok(read_document(format, format.unwrap(), what, bytes)).encode_to_vec();
+            let application = ok(Application::decode(message.as_slice()));
+            let faults = shapes.check("Application", &message);
+            assert!(faults.is_empty(), "{at}: {faults:?}");
+            let faults = tongban::business::check(&application);
+            assert!(faults.is_empty(), "{at}: {faults:?}");
+            count += 1;
+        }
+    }
+    assert!(count >= 48, "only {count} examples found");
 }
 
 #[test]

@@ -178,6 +178,8 @@ pub(crate) fn golden(file: &str, n: u32) -> String {
     text.replace("{{NUMBER}}", &number())
         .replace("{{ACCEPTANCE}}", &format!("SL2026{n:08}"))
         .replace("{{ID}}", &citizen("230103", "19780612", n, false))
+        .replace("{{MAN}}", &citizen("230103", "19760803", n, true))
+        .replace("{{ELDER}}", &citizen("230103", "19350104", n, false))
 }
 
 /// A new message number: 32 lower-case hexadecimal digits.
