@@ -101,7 +101,7 @@ impl Forms {
         let mut form = self.fill_in(business, home);
         let today = self.people.today();
         let people = &mut self.people;
-        let yesterday = today.checked_sub(1.day()).unwrap_or(today);
+        let expired = today.checked_sub(3.days()).unwrap_or(today);
         match &mut form.body {
             // Civil Code art. 1047: the man is 21.
             Body::Marriage(couple) => {
@@ -117,10 +117,10 @@ impl Forms {
             }
             // 民发〔2020〕116号: the marriage was not registered in China.
             Body::Divorce(couple) => couple.in_china = false,
-            // 残疾人证管理办法: the certificate ran out yesterday.
+            // 残疾人证管理办法: the certificate ran out before the day of acceptance.
             Body::Subsidy(body) => {
                 body.action = "1".into();
-                body.valid_to = yesterday;
+                body.valid_to = expired;
             }
             // 民发〔2019〕62号: a parent cares for the child.
             Body::Child(body) => {

@@ -95,7 +95,10 @@ async fn probe(desk: &Desk, form: &Form, home: &str, reason: &'static str) -> Op
     match said {
         Said::Refused(told) if told == reason => desk.books.probed(form.business(), home, reason),
         Said::Refused(told) => desk.books.problem(format!("refused for {told}, not {reason}")),
-        Said::Done(_) => desk.books.problem(format!("taken, and should be refused: {reason}")),
+        Said::Done(_) => {
+            let what = form.business().code();
+            desk.books.problem(format!("{what}: taken, and should be refused: {reason}"));
+        }
         Said::Unclear => {}
     }
     Some(())
