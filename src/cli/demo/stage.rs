@@ -280,8 +280,8 @@ mod tests {
             let plans: Vec<Plan> =
                 roles.into_iter().flat_map(|role| plans_of(role, applications)).collect();
             assert_eq!(plans.iter().map(|plan| plan.count).sum::<usize>(), applications);
-            if applications >= 24 {
-                assert_eq!(plans.len(), 10, "{plans:?}");
+            if applications >= 40 {
+                assert_eq!(plans.len(), 20, "{plans:?}");
             }
         }
     }
