@@ -38,8 +38,8 @@ struct Submitted {
     outcome: Option<&'static str>,
     /// Asked to move a benefit.
     moved: bool,
-    /// Divorce: `cooling` or `lapsed` when that is where it is to stay.
-    rests: &'static str,
+    /// Divorce: nobody came for the certificate.
+    lapsed: bool,
 }
 
 /// A submission that must be refused.
@@ -118,7 +118,7 @@ impl Books {
             effects: BTreeMap::new(),
             outcome: None,
             moved: false,
-            rests: "",
+            lapsed: false,
         };
         self.with(|books| books.submitted.insert(number.into(), case));
     }
@@ -136,9 +136,9 @@ impl Books {
         self.submission(number, |case| case.moved = true);
     }
 
-    /// A divorce that stays where its clock is.
-    pub(super) fn rests(&self, number: &str, at: &'static str) {
-        self.submission(number, |case| case.rests = at);
+    /// Nobody came for the divorce certificate: deemed withdrawn.
+    pub(super) fn lapsed(&self, number: &str) {
+        self.submission(number, |case| case.lapsed = true);
     }
 
     /// A submission was refused for the reason that it had to be.

@@ -5,6 +5,7 @@
 //! code with the gateway: a mistake in a mapping must not cancel itself out. What they did is in
 //! their books, and the demo counts from nothing else. Depends on model, config, telemetry, tls.
 
+mod body;
 mod books;
 mod case;
 mod cycle;

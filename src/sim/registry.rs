@@ -92,13 +92,10 @@ pub(super) async fn dissolve(
     }
     match couple.applied {
         Applied::Now => {
-            if desk.round(|round| round.once_in("draw back", 2)) {
-                return withdraw(desk, case).await;
-            }
             // Neither may marry or divorce elsewhere meanwhile.
             found_twice(desk, form, "other").await?;
-            desk.books.rests(&case.number, "cooling");
-            Some(())
+            desk.think().await;
+            withdraw(desk, case).await
         }
         Applied::Cooled => {
             desk.until(&case.number, |s| s.cooled).await?;
@@ -110,7 +107,7 @@ pub(super) async fn dissolve(
         }
         Applied::Lapsed => {
             desk.until(&case.number, |s| s.lapsed).await?;
-            desk.books.rests(&case.number, "lapsed");
+            desk.books.lapsed(&case.number);
             Some(())
         }
     }

@@ -27,8 +27,8 @@ pub(super) struct Cell {
     pub supplemented: usize,
     /// A benefit that moved with its household.
     pub moved: usize,
-    /// Divorces whose clock is where they stay: cooling off, or lapsed.
-    pub resting: usize,
+    /// Divorces that nobody came for: deemed withdrawn.
+    pub lapsed: usize,
     /// Submitted besides and refused, as had to be: excluded by a rule.
     pub excluded: usize,
     /// Submitted besides and refused, as had to be: open or paid already.
@@ -97,9 +97,9 @@ struct Case {
     effects: BTreeMap<String, u32>,
     #[serde(default)]
     moved: bool,
-    /// `cooling` or `lapsed`: a divorce that stays there.
+    /// Nobody came for the divorce certificate.
     #[serde(default)]
-    rests: String,
+    lapsed: bool,
     #[serde(default)]
     outcome: Option<String>,
 }
@@ -168,7 +168,7 @@ impl Outcome {
             let registered = case.decided.as_deref() == Some("GRANTED");
             let stored = receiver.is_some_and(|receiver| receiver.has("RESULT"));
             let over = case.decided.is_some() && (stored || !registered);
-            (case.decided.is_some(), over || !case.rests.is_empty())
+            (case.decided.is_some(), over || case.lapsed)
         } else {
             let decided = receiver.is_some_and(|receiver| receiver.decided.is_some());
             (decided, case.has("DECISION"))
@@ -203,7 +203,7 @@ impl Outcome {
             delivered: delivered.into(),
             decided: decided.into(),
             notified: all_the_way.into(),
-            withdrawn: withdrawn.into(),
+            withdrawn: (withdrawn || case.lapsed).into(),
             lost: (accepted && !all_the_way && !parked).into(),
             duplicated: doubled.into(),
             parked: parked.into(),
@@ -214,7 +214,7 @@ impl Outcome {
                 .into(),
             supplemented: receiver.is_some_and(|one| one.has("SUPPLEMENT_SUBMITTED")).into(),
             moved: (case.moved && told).into(),
-            resting: (!case.rests.is_empty()).into(),
+            lapsed: case.lapsed.into(),
             ..Cell::default()
         }
     }
@@ -297,7 +297,7 @@ impl Cell {
         self.denied += other.denied;
         self.supplemented += other.supplemented;
         self.moved += other.moved;
-        self.resting += other.resting;
+        self.lapsed += other.lapsed;
         self.excluded += other.excluded;
         self.found_twice += other.found_twice;
     }
@@ -317,7 +317,7 @@ impl Cell {
             "denied": self.denied,
             "supplemented": self.supplemented,
             "moved": self.moved,
-            "coolingOrLapsed": self.resting,
+            "lapsed": self.lapsed,
             "refusedByRule": self.excluded,
             "foundTwice": self.found_twice,
         })

@@ -67,7 +67,7 @@ const COLUMNS: [Column; 13] = [
     ("asked", |cell| cell.supplemented),
     ("moved", |cell| cell.moved),
     ("withdr.", |cell| cell.withdrawn),
-    ("clock", |cell| cell.resting),
+    ("lapsed", |cell| cell.lapsed),
     ("by rule", |cell| cell.excluded),
     ("twice", |cell| cell.found_twice),
     ("lost", |cell| cell.lost),
@@ -92,7 +92,7 @@ pub(super) fn table(outcome: &Outcome) -> String {
     row("total", "", &outcome.total);
     text + &format!(
         "asked: papers asked for and handed in; moved: the household moved and its benefit with it; \
-         clock: cooling off or lapsed;\nby rule, twice: sent besides, and refused as had to be. \
+         lapsed:\nnobody came for the divorce certificate, deemed withdrawn; by rule, twice: sent besides, and refused as had to be. \
          Parked {}, altered {}, refused unexpectedly {}.\n\
          submit latency: p50 {:.1} ms, p99 {:.1} ms; {:.1} s; gateway restarted {} times",
         outcome.total.parked,
