@@ -42,7 +42,7 @@ use crate::{
     },
     store::{
         Store, StoreError,
-        rows::{Accepted, Filter, Header, IdempotencyKey, NewApplication, Recalled},
+        rows::{Accepted, Header, IdempotencyKey, NewApplication, Recalled},
     },
     telemetry,
     translate::{SealKey, Translator},

@@ -36,6 +36,19 @@ struct Submitted {
     /// What it was told, by word, and how often each took effect.
     effects: BTreeMap<&'static str, u32>,
     outcome: Option<&'static str>,
+    /// Asked to move a benefit.
+    moved: bool,
+    /// Divorce: nobody came for the certificate.
+    lapsed: bool,
+}
+
+/// A submission that must be refused.
+#[derive(Clone, Debug, Serialize)]
+struct Probe {
+    business: Business,
+    home: String,
+    /// The reason that the gateway must give.
+    reason: &'static str,
 }
 
 /// A case this system handles.
@@ -60,6 +73,7 @@ struct Inner {
     /// Message number to how often it came.
     messages: HashMap<String, u32>,
     problems: Vec<String>,
+    probes: Vec<Probe>,
     planned: usize,
 }
 
@@ -103,6 +117,8 @@ impl Books {
             decision_facts: String::new(),
             effects: BTreeMap::new(),
             outcome: None,
+            moved: false,
+            lapsed: false,
         };
         self.with(|books| books.submitted.insert(number.into(), case));
     }
@@ -113,6 +129,21 @@ impl Books {
             case.accepted = Some(now());
             case.latency_micros = u64::try_from(took.as_micros()).ok();
         });
+    }
+
+    /// Asked to move a benefit.
+    pub(super) fn moved(&self, number: &str) {
+        self.submission(number, |case| case.moved = true);
+    }
+
+    /// Nobody came for the divorce certificate: deemed withdrawn.
+    pub(super) fn lapsed(&self, number: &str) {
+        self.submission(number, |case| case.lapsed = true);
+    }
+
+    /// A submission was refused for the reason that it had to be.
+    pub(super) fn probed(&self, business: Business, home: &str, reason: &'static str) {
+        self.with(|books| books.probes.push(Probe { business, home: home.into(), reason }));
     }
 
     pub(super) fn refused(&self, number: &str, reason: &str) {
@@ -178,6 +209,7 @@ impl Books {
                 "handled": books.handled.values().collect::<Vec<_>>(),
                 "messages": { "distinct": books.messages.len(), "received": received },
                 "problems": books.problems,
+                "probes": books.probes,
             })
         })
     }

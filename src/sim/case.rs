@@ -5,6 +5,9 @@ use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 
 use crate::model::trace::TraceContext;
+pub(super) use crate::sim::body::{
+    Applied, Assistance, Body, Child, Couple, Divorce, OldAge, Parent, Spouse, Subsidy,
+};
 
 /// What is applied for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -15,16 +18,31 @@ pub(super) enum Business {
     Subsidy,
     #[serde(rename = "child_recognition")]
     Child,
+    #[serde(rename = "divorce_registration")]
+    Divorce,
+    #[serde(rename = "old_age_allowance")]
+    OldAge,
+    #[serde(rename = "social_assistance")]
+    Assistance,
 }
 
 impl Business {
-    pub(super) const ALL: [Self; 3] = [Self::Marriage, Self::Subsidy, Self::Child];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Marriage, Self::Subsidy, Self::Child, Self::Divorce, Self::OldAge, Self::Assistance];
+
+    /// Whether couples come for it: the hub checks, the registry decides.
+    pub(super) const fn of_couples(self) -> bool {
+        matches!(self, Self::Marriage | Self::Divorce)
+    }
 
     pub(super) const fn code(self) -> &'static str {
         match self {
             Self::Marriage => "marriage_registration",
             Self::Subsidy => "disability_subsidy",
             Self::Child => "child_recognition",
+            Self::Divorce => "divorce_registration",
+            Self::OldAge => "old_age_allowance",
+            Self::Assistance => "social_assistance",
         }
     }
 
@@ -78,83 +96,6 @@ pub(super) struct Paper {
     pub content: Vec<u8>,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct Subsidy {
-    pub kind: String,
-    pub certificate: String,
-    pub category: String,
-    pub level: String,
-    pub valid_to: Date,
-    pub hardship: String,
-    pub hardship_certificate: String,
-    pub orphan_allowance: bool,
-    pub other_allowance: String,
-    pub long_term_care: bool,
-    pub statement: String,
-    /// Year and month.
-    pub last_paid: Option<Date>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Parent {
-    pub name: String,
-    pub document_kind: String,
-    pub document: String,
-    pub circumstance: String,
-    pub since: Option<Date>,
-    pub proof: String,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Child {
-    pub kind: String,
-    pub household: String,
-    pub health: String,
-    pub categories: Vec<String>,
-    pub level: String,
-    pub academic: String,
-    pub schooling: String,
-    pub boarding: bool,
-    pub father: Parent,
-    pub mother: Parent,
-    pub consent: String,
-    pub remark: String,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Spouse {
-    pub person: Person,
-    pub identity: String,
-    pub document_kind: String,
-    pub document: String,
-    pub citizenship: String,
-    pub marital: String,
-    pub education: String,
-    pub occupation: String,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Couple {
-    pub operation: String,
-    pub man: Spouse,
-    pub woman: Spouse,
-    pub registry: String,
-    pub registry_name: String,
-    pub day: Date,
-    pub declaration: String,
-    pub photo: String,
-    pub booking: String,
-    pub old_certificate: String,
-    pub reissue: String,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Body {
-    Marriage(Box<Couple>),
-    Subsidy(Box<Subsidy>),
-    Child(Box<Child>),
-}
-
 /// A filled-in form.
 #[derive(Clone, Debug)]
 pub(super) struct Form {
@@ -180,6 +121,18 @@ impl Form {
             Body::Marriage(_) => Business::Marriage,
             Body::Subsidy(_) => Business::Subsidy,
             Body::Child(_) => Business::Child,
+            Body::Divorce(_) => Business::Divorce,
+            Body::OldAge(_) => Business::OldAge,
+            Body::Assistance(_) => Business::Assistance,
+        }
+    }
+
+    /// What is asked for of a benefit: 1 to pay it, 6 to move it, and so on; empty for 1.
+    pub(super) fn action(&self) -> &str {
+        match &self.body {
+            Body::Subsidy(body) => &body.action,
+            Body::OldAge(body) => &body.action,
+            _ => "",
         }
     }
 
@@ -195,7 +148,11 @@ impl Form {
                 person(&couple.man.person, &couple.man.document);
                 person(&couple.woman.person, &couple.woman.document);
             }
-            Body::Subsidy(_) | Body::Child(_) => {
+            Body::Divorce(couple) => {
+                person(&couple.man.person, &couple.man.document);
+                person(&couple.woman.person, &couple.woman.document);
+            }
+            Body::Subsidy(_) | Body::Child(_) | Body::OldAge(_) | Body::Assistance(_) => {
                 if let Some(applicant) = &self.applicant {
                     person(applicant, "");
                 }
@@ -226,6 +183,9 @@ pub(super) enum Happening {
     Withdrawn,
     CheckPassed,
     CheckConflict,
+    ArchiveAsked,
+    CoolingEnded,
+    CollectionLapsed,
     /// Anything else the gateway tells.
     Other,
 }
@@ -241,6 +201,9 @@ impl Happening {
             Self::Withdrawn => "WITHDRAWN",
             Self::CheckPassed => "CHECK_PASSED",
             Self::CheckConflict => "CHECK_CONFLICT",
+            Self::ArchiveAsked => "ARCHIVE_ASKED",
+            Self::CoolingEnded => "COOLING_ENDED",
+            Self::CollectionLapsed => "COLLECTION_LAPSED",
             Self::Other => "OTHER",
         }
     }
@@ -307,6 +270,8 @@ pub(super) enum Content {
     Application {
         facts: String,
         married: bool,
+        /// A certificate is to be issued again.
+        reissue: bool,
     },
     /// The result of a marriage registration.
     Result {

@@ -37,6 +37,10 @@ pub(super) struct Standing {
     pub supplemented: bool,
     pub withdrawn: bool,
     pub decided: bool,
+    pub granted: bool,
+    /// Divorce: the cooling-off period ended, or the time to collect.
+    pub cooled: bool,
+    pub lapsed: bool,
     /// The hub's check: passed or not.
     pub checked: Option<bool>,
 }
@@ -120,12 +124,17 @@ impl Desk {
                 self.tasks.spawn(async move { work::handle(&desk, received).await });
             }
             Content::Result { .. } => {}
-            Content::Event { what, .. } => {
+            Content::Event { what, granted, .. } => {
                 self.case(&received.number).send_modify(|standing| match what {
-                    Happening::Accepted | Happening::Other => {}
+                    Happening::Accepted | Happening::ArchiveAsked | Happening::Other => {}
+                    Happening::CoolingEnded => standing.cooled = true,
+                    Happening::CollectionLapsed => standing.lapsed = true,
                     Happening::SupplementRequested => standing.asked = true,
                     Happening::SupplementSubmitted => standing.supplemented = true,
-                    Happening::Decided => standing.decided = true,
+                    Happening::Decided => {
+                        standing.decided = true;
+                        standing.granted = granted;
+                    }
                     Happening::Withdrawn => standing.withdrawn = true,
                     Happening::CheckPassed => standing.checked = Some(true),
                     Happening::CheckConflict => standing.checked = Some(false),

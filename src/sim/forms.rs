@@ -4,18 +4,21 @@
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use crate::sim::{
-    case::{Body, Business, Child, Couple, Form, Parent, Person, Representative, Spouse, Subsidy},
+    case::{
+        Applied, Body, Business, Child, Couple, Form, Parent, Person, Representative, Spouse,
+        Subsidy,
+    },
     people::People,
     settings::Role,
 };
 
 /// The body, the guardian and the applicant.
-type Filled = (Body, Option<Representative>, Option<Person>);
+pub(super) type Filled = (Body, Option<Representative>, Option<Person>);
 
 /// Fills in forms for one system.
 pub(super) struct Forms {
     pub people: People,
-    role: Role,
+    pub(super) role: Role,
     count: u32,
 }
 
@@ -42,13 +45,29 @@ impl Forms {
             }
             Business::Subsidy => self.subsidy(home),
             Business::Child => self.child(home),
+            Business::Divorce => {
+                (Body::Divorce(Box::new(self.divorce(&county, &office))), None, None)
+            }
+            Business::OldAge => self.old_age(home),
+            Business::Assistance => self.assistance(home),
         };
+        // A divorce whose clock has run was applied for that long ago.
+        let days = match &body {
+            Body::Divorce(divorce) => match divorce.applied {
+                Applied::Now => 0,
+                Applied::Cooled => 45,
+                Applied::Lapsed => 100,
+            },
+            _ => 0,
+        };
+        let accepted_at = accepted_at - SignedDuration::from_hours(24 * days);
+        let booked = matches!(&body, Body::Marriage(couple) if couple.booked);
         let mut form = Form {
             number: self.number(&county),
             accepted_in: format!("{county}001"),
             office: format!("{office}民政局服务窗口"),
             home: String::new(),
-            online: business != Business::Marriage && self.count.is_multiple_of(3),
+            online: booked || !business.of_couples() && self.count.is_multiple_of(3),
             accepted_at,
             complete_at: accepted_at + SignedDuration::from_mins(5),
             applicant: None,
@@ -99,12 +118,27 @@ impl Forms {
         }
         let kind = people.cycle.next("subsidy_kind");
         let category = people.cycle.next("disability_category");
-        let level = people.cycle.next("disability_level");
+        // The nursing subsidy is for levels 1 and 2 (国发〔2015〕52号); the living subsidy for households
+        // that the home province counts as needy.
+        let level = match kind.as_str() {
+            "1" => people.cycle.next("disability_level"),
+            _ => people.cycle.among("nursing level", &["1", "2"]),
+        };
         let needy = matches!(kind.as_str(), "1" | "3");
-        let hardship = if needy { people.cycle.next("hardship_kind") } else { String::new() };
+        let known: &[&str] = match home {
+            "23" | "44" => &["1", "2", "3", "4", "6", "7"],
+            _ => &["1", "2"],
+        };
+        let hardship =
+            if needy { people.cycle.among(&format!("needy {home}"), known) } else { String::new() };
         let certificate =
             if needy { format!("DB{}", people.dice.digits(12)) } else { String::new() };
-        let moved = people.cycle.once_in("moved here", 6);
+        let action =
+            people.cycle.among("subsidy action", &["", "1", "6", "1", "2", "3", "1", "4", "5"]);
+        let moved = action == "6";
+        let previous = if moved { people.county("other").0 } else { String::new() };
+        let rests = matches!(action.as_str(), "3" | "5");
+        let exit = if rests { people.cycle.next("exit_reason") } else { String::new() };
         let today = people.today();
         // Those under age or severely disabled in mind act through a guardian.
         let guarded = minor || (matches!(category.as_str(), "5" | "6") && level.as_str() < "3");
@@ -118,7 +152,11 @@ impl Forms {
             other_allowance: people.cycle.next("other_allowance"),
             long_term_care: kind != "1",
             statement: "因残疾生活不能自理，家庭收入低；申请补贴。".into(),
-            last_paid: moved.then(|| today.checked_sub(1.month()).unwrap_or(today)),
+            // Paid there until this month, here from the next.
+            last_paid: moved.then_some(today),
+            action,
+            previous,
+            exit,
             kind,
             category,
             level,
@@ -135,8 +173,9 @@ impl Forms {
             child.id.clear();
         }
         let orphan = people.cycle.once_in("orphan", 3);
-        let father = self.parent(true, orphan);
-        let mother = self.parent(false, orphan);
+        let (his, hers) = self.parents(orphan, home);
+        let father = self.parent(true, his);
+        let mother = self.parent(false, hers);
         let people = &mut self.people;
         let health = people.cycle.next("health_status");
         let categories = match health.as_str() {
@@ -168,13 +207,28 @@ impl Forms {
         (body, guardian, Some(child))
     }
 
-    fn parent(&mut self, male: bool, orphan: bool) -> Parent {
+    /// The pair of circumstances that makes an orphan, or a child without de facto support: both
+    /// unable to care, or one lost and the other unable (民发〔2019〕62号, 民发〔2020〕125号).
+    fn parents(&mut self, orphan: bool, home: &str) -> (String, String) {
+        let cycle = &mut self.people.cycle;
+        let lost = cycle.among("lost parent", &["01", "02", "98", "01"]);
+        if orphan {
+            // Of one nothing is known: a person must look.
+            let other = cycle.among("orphan's other parent", &["01", "99", "02", "01", "98"]);
+            return (lost, other);
+        }
+        let unable = &["03", "04", "05", "06", "07", "08", "09", "10"];
+        let one = cycle.among("unable parent", unable);
+        // In Guangdong a parent sent out of the country counts only beside a lost one.
+        if cycle.once_in("one lost", 2) || (home == "44" && one == "10") {
+            return if cycle.once_in("father lost", 2) { (lost, one) } else { (one, lost) };
+        }
+        let both = &["03", "04", "05", "06", "07", "08", "09"];
+        (one, cycle.among("other unable parent", both))
+    }
+
+    fn parent(&mut self, male: bool, circumstance: String) -> Parent {
         let people = &mut self.people;
-        let circumstance = if orphan {
-            people.cycle.among("orphan's parent", &["01", "02", "98", "01"])
-        } else {
-            people.cycle.next("parent_circumstance")
-        };
         // 民发〔2019〕62号: each circumstance has its proving paper; 00 and 99 need none.
         let proof = match circumstance.as_str() {
             "00" | "99" => String::new(),
@@ -198,13 +252,21 @@ impl Forms {
 
     fn couple(&mut self, county: &str, office: &str) -> Couple {
         let again = self.people.cycle.once_in("re-issue", 10);
+        let divorced = again && self.people.cycle.once_in("re-issue of a divorce", 3);
         let man = self.spouse(true, again);
         let woman = self.spouse(false, again);
         let people = &mut self.people;
-        let old = format!("J{county}-2010-{:06}", people.dice.below(999_999) + 1);
-        let booked = people.dice.chance(0.5);
+        let letter = if divorced { "L" } else { "J" };
+        let old = format!("{letter}{county}-2010-{:06}", people.dice.below(999_999) + 1);
+        let booked = !again && people.cycle.once_in("booked online", 6);
+        let operation = match (again, divorced) {
+            (false, _) => "IA",
+            (true, false) => "ICA",
+            (true, true) => "ICB",
+        };
         Couple {
-            operation: if again { "ICA" } else { "IA" }.into(),
+            operation: operation.into(),
+            booked,
             man,
             woman,
             registry: format!("{county}0001"),
@@ -212,14 +274,18 @@ impl Forms {
             day: people.today(),
             declaration: people.sha256(),
             photo: people.sha256(),
-            booking: if booked { format!("YY{}", people.dice.digits(12)) } else { String::new() },
+            booking: if booked || people.dice.chance(0.3) {
+                format!("YY{}", people.dice.digits(12))
+            } else {
+                String::new()
+            },
             old_certificate: if again { old } else { String::new() },
             reissue: if again { people.cycle.next("reissue_reason") } else { String::new() },
         }
     }
 
     /// One of a couple. Five of six hold a foreign passport: the list of countries is long.
-    fn spouse(&mut self, male: bool, again: bool) -> Spouse {
+    pub(super) fn spouse(&mut self, male: bool, again: bool) -> Spouse {
         let people = &mut self.people;
         let mut person = people.person("other", male, if male { 22 } else { 20 }, 70);
         let citizen = people.cycle.once_in("citizen", 6);
@@ -267,28 +333,41 @@ mod tests {
 
     type Plans<'a> = (Role, usize, &'a [(Business, &'a str, usize)]);
 
-    /// What the demo sends with 300 applications.
+    /// What the demo sends with 600 applications.
     fn demo_set() -> Vec<Form> {
+        use Business::{Assistance, Child, Divorce, Marriage, OldAge, Subsidy};
         let plans: [Plans<'_>; 3] = [
             (
                 Role::Platform,
                 0,
                 &[
-                    (Business::Marriage, "other", 75),
-                    (Business::Subsidy, "44", 19),
-                    (Business::Subsidy, "other", 19),
-                    (Business::Child, "44", 19),
-                    (Business::Child, "other", 18),
+                    (Marriage, "other", 60),
+                    (Divorce, "other", 15),
+                    (Subsidy, "44", 15),
+                    (Subsidy, "other", 15),
+                    (Child, "44", 7),
+                    (Child, "other", 8),
+                    (OldAge, "44", 7),
+                    (OldAge, "other", 8),
+                    (Assistance, "44", 7),
+                    (Assistance, "other", 8),
                 ],
             ),
-            (Role::National, 1, &[(Business::Subsidy, "23", 19), (Business::Child, "23", 18)]),
+            (
+                Role::National,
+                1,
+                &[(Subsidy, "23", 15), (Child, "23", 8), (OldAge, "23", 8), (Assistance, "23", 8)],
+            ),
             (
                 Role::Province,
                 2,
                 &[
-                    (Business::Marriage, "other", 75),
-                    (Business::Subsidy, "23", 19),
-                    (Business::Child, "23", 19),
+                    (Marriage, "other", 60),
+                    (Divorce, "other", 15),
+                    (Subsidy, "23", 15),
+                    (Child, "23", 7),
+                    (OldAge, "23", 7),
+                    (Assistance, "23", 7),
                 ],
             ),
         ];
@@ -296,7 +375,7 @@ mod tests {
         for (role, place, plans) in plans {
             let mut forms = Forms::new(people(place), role);
             for (business, home, count) in plans {
-                all.extend((0..*count).map(|_| forms.fill_in(*business, home)));
+                all.extend((0..*count * 2).map(|_| forms.fill_in(*business, home)));
             }
         }
         all
@@ -304,15 +383,33 @@ mod tests {
 
     fn people_in(form: &Form) -> Vec<&Person> {
         let mut all: Vec<&Person> = form.applicant.iter().collect();
-        if let Body::Marriage(couple) = &form.body {
-            all.extend([&couple.man.person, &couple.woman.person]);
+        match &form.body {
+            Body::Marriage(couple) => all.extend([&couple.man.person, &couple.woman.person]),
+            Body::Divorce(couple) => all.extend([&couple.man.person, &couple.woman.person]),
+            _ => {}
         }
         all
     }
 
+    fn codes_of(spouse: &Spouse) -> [(&'static str, String); 7] {
+        [
+            ("marriage_sex", spouse.person.sex.clone()),
+            ("marriage_identity", spouse.identity.clone()),
+            ("marriage_document", spouse.document_kind.clone()),
+            ("country", spouse.citizenship.clone()),
+            ("marital_status", spouse.marital.clone()),
+            ("education", spouse.education.clone()),
+            ("occupation", spouse.occupation.clone()),
+        ]
+    }
+
     /// The codes a form uses, by list.
     fn codes_in(form: &Form) -> Vec<(&'static str, String)> {
-        let mut used = Vec::new();
+        let mut used: Vec<(&'static str, String)> = match &form.body {
+            Body::Marriage(couple) => [codes_of(&couple.man), codes_of(&couple.woman)].concat(),
+            Body::Divorce(couple) => [codes_of(&couple.man), codes_of(&couple.woman)].concat(),
+            _ => Vec::new(),
+        };
         let mut say = |list: &'static str, code: &str| used.push((list, code.to_owned()));
         for person in people_in(form) {
             say("sex", &person.sex);
@@ -325,17 +422,22 @@ mod tests {
             Body::Marriage(couple) => {
                 say("marriage_operation", &couple.operation);
                 say("reissue_reason", &couple.reissue);
-                for spouse in [&couple.man, &couple.woman] {
-                    say("marriage_sex", &spouse.person.sex);
-                    say("marriage_identity", &spouse.identity);
-                    say("marriage_document", &spouse.document_kind);
-                    say("country", &spouse.citizenship);
-                    say("marital_status", &spouse.marital);
-                    say("education", &spouse.education);
-                    say("occupation", &spouse.occupation);
-                }
+            }
+            Body::Divorce(_) => {}
+            Body::OldAge(body) => {
+                say("age_band", &body.band);
+                say("benefit_action", &body.action);
+                say("exit_reason", &body.exit);
+            }
+            Body::Assistance(body) => {
+                say("assistance_kind", &body.kind);
+                say("low_income_class", &body.class);
+                say("area_kind", &body.area);
+                say("hardship_cause", &body.cause);
             }
             Body::Subsidy(body) => {
+                say("exit_reason", &body.exit);
+                say("benefit_action", &body.action);
                 say("subsidy_kind", &body.kind);
                 say("disability_category", &body.category);
                 say("disability_level", &body.level);
@@ -358,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn three_hundred_applications_use_every_code_of_every_list() {
+    fn six_hundred_applications_use_every_code_of_every_list() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/codes");
         let codes = Codes::load(&folder).unwrap();
         let mut used: HashMap<&str, HashSet<String>> = HashMap::new();
@@ -366,13 +468,19 @@ mod tests {
             used.entry(list).or_default().insert(code);
         }
         for (name, list) in codes.iter() {
-            // Reasons of refusal are used by decisions, not by forms.
-            if name == "refusal_reason" {
-                continue;
-            }
+            // Reasons of refusal are used by decisions, not by forms; 特困 excludes both subsidies,
+            // and a parent who cares excludes a child.
+            let never: &[&str] = match name {
+                "refusal_reason" => continue,
+                "hardship_kind" => &["5"],
+                "parent_circumstance" => &["00"],
+                _ => &[],
+            };
             let seen = used.get(name).cloned().unwrap_or_default();
             let rows = list.rows.iter().map(|row| &row.0);
-            let unused: Vec<_> = rows.filter(|code| !seen.contains(*code)).collect();
+            let unused: Vec<_> = rows
+                .filter(|code| !seen.contains(*code) && !never.contains(&code.as_str()))
+                .collect();
             assert!(unused.is_empty(), "{name}: {unused:?}");
         }
     }

@@ -5,6 +5,7 @@
 //! code with the gateway: a mistake in a mapping must not cancel itself out. What they did is in
 //! their books, and the demo counts from nothing else. Depends on model, config, telemetry, tls.
 
+mod body;
 mod books;
 mod case;
 mod cycle;
@@ -20,12 +21,14 @@ mod library;
 mod marry_service;
 mod national;
 mod national_forms;
+mod more_forms;
 mod people;
 mod platform;
 mod platform_forms;
 mod province;
 mod province_api;
 mod province_forms;
+mod registry;
 mod seal;
 mod serve;
 pub mod settings;

@@ -45,7 +45,7 @@ impl National {
     fn call(&self, business: Business, head: Object, body: Object) -> Call {
         let mut document = json!({ "head": Value::from(head), "body": Value::from(body) });
         let path = "/national/messages".to_owned();
-        if business == Business::Marriage {
+        if business.of_couples() {
             let mut root = Element::new("message");
             for (name, part) in document.as_object().into_iter().flatten() {
                 tree(&mut root, name, part);
@@ -89,6 +89,16 @@ impl National {
                 facts.extend(each(body, "attachments", "sha256"));
                 (Business::Child, application(&facts))
             }
+            "GL01" | "JZ01" => {
+                let places = ["name", "id_card", "huji_addr", "account_no"];
+                let mut facts = places.map(|place| text(body, place)).to_vec();
+                facts.extend(each(body, "materials", "sha256"));
+                let old = get("head.biz_code") == "GL01";
+                let business = if old { Business::OldAge } else { Business::Assistance };
+                (business, application(&facts))
+            }
+            "GL02" => (Business::OldAge, event(&|path| text(body, path))?),
+            "JZ02" => (Business::Assistance, event(&|path| text(body, path))?),
             "CJ02" => (Business::Subsidy, event(&|path| text(body, path))?),
             "ET02" => (Business::Child, event(&|path| text(body, path))?),
             _ => bail!("head.biz_code is not known"),
@@ -102,18 +112,20 @@ impl National {
         let get = |path: &str| document.get(path).to_owned();
         let body = document.child("body").context("body is missing")?;
         let content = match document.get("head.biz_code") {
-            "HY01" => couple(body),
-            "HY02" => {
+            "HY01" | "LH01" => couple(body),
+            "HY02" | "LH03" => {
                 let granted = (body.get("result") == "1").to_string();
                 let places = ["decide_date", "decide_doc_no", "cert_no", "refuse_reason"];
                 let mut facts = vec![granted];
                 facts.extend(places.map(|place| body.get(place).to_owned()));
                 Content::Result { decision: digest(&facts) }
             }
-            "HY03" => event(&|path| body.get(path).to_owned())?,
+            "HY03" | "LH02" => event(&|path| body.get(path).to_owned())?,
             _ => bail!("head.biz_code is not known"),
         };
-        received(Business::Marriage, content, &get)
+        let divorce = document.get("head.biz_code").starts_with("LH");
+        let business = if divorce { Business::Divorce } else { Business::Marriage };
+        received(business, content, &get)
     }
 }
 
@@ -123,7 +135,9 @@ impl Voice for National {
             Body::Subsidy(subsidy) => ("CJ01", forms::subsidy(&self.writing, form, subsidy)),
             Body::Child(child) => ("ET01", forms::child(&self.writing, form, child)),
             // The hub submits no marriages: registries do.
-            Body::Marriage(_) => ("HY01", Object::new()),
+            Body::Marriage(_) | Body::Divorce(_) => ("HY01", Object::new()),
+            Body::OldAge(old) => ("GL01", forms::old_age(&self.writing, form, old)),
+            Body::Assistance(need) => ("JZ01", forms::assistance(&self.writing, form, need)),
         };
         let areas = (form.accepted_in.as_str(), form.home.as_str());
         let head = head(code, "REQ", message, areas).text("case_no", &form.number);
@@ -135,6 +149,9 @@ impl Voice for National {
             Business::Marriage => ("HY03", "HY"),
             Business::Subsidy => ("CJ02", "CJ"),
             Business::Child => ("ET02", "ET"),
+            Business::Divorce => ("LH02", "LH"),
+            Business::OldAge => ("GL02", "GL"),
+            Business::Assistance => ("JZ02", "JZ"),
         };
         let areas = (report.accepted_in.as_str(), report.home.as_str());
         let head = head(code, "EVENT", message, areas)
@@ -249,7 +266,7 @@ fn document(xml: bool, value: &Value) -> Document {
 }
 
 fn application(facts: &[String]) -> Content {
-    Content::Application { facts: digest(facts), married: false }
+    Content::Application { facts: digest(facts), married: false, reissue: false }
 }
 
 /// The status check looks at what both declare: 20 to 23 of GB/T 2261.2 is married. Who has a
@@ -265,7 +282,11 @@ fn couple(body: &Element) -> Content {
     }
     let papers = body.child("materials").into_iter().flat_map(|list| list.all("material"));
     facts.extend(papers.map(|paper| paper.get("sha256").to_owned()));
-    Content::Application { facts: digest(&facts), married: married && body.get("op_type") == "IA" }
+    Content::Application {
+        facts: digest(&facts),
+        married: married && body.get("op_type") == "IA",
+        reissue: body.get("op_type").starts_with("IC"),
+    }
 }
 
 const fn event_type(what: Happening) -> &'static str {
@@ -277,6 +298,9 @@ const fn event_type(what: Happening) -> &'static str {
         Happening::Withdrawn => "08",
         Happening::CheckPassed => "11",
         Happening::CheckConflict => "12",
+        Happening::ArchiveAsked => "18",
+        Happening::CoolingEnded => "20",
+        Happening::CollectionLapsed => "21",
         Happening::Other => "01",
     }
 }
@@ -288,7 +312,12 @@ fn event(get: &dyn Fn(&str) -> String) -> anyhow::Result<Content> {
         "05" => Happening::SupplementSubmitted,
         "06" => Happening::Decided,
         "08" => Happening::Withdrawn,
-        "01" | "02" | "07" | "09" | "10" => Happening::Other,
+        "18" => Happening::ArchiveAsked,
+        "20" => Happening::CoolingEnded,
+        "21" => Happening::CollectionLapsed,
+        "01" | "02" | "07" | "09" | "10" | "13" | "14" | "15" | "16" | "17" | "19" => {
+            Happening::Other
+        }
         _ => bail!("event_type is not known"),
     };
     let granted = get("decision.outcome") == "1";

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use crate::sim::{
-    case::{Child, Form, Paper, Parent, Representative, Subsidy},
+    case::{Assistance, Child, Form, OldAge, Paper, Parent, Representative, Subsidy},
     cycle::Writing,
     json::Object,
     voice::{day, rfc3339},
@@ -27,8 +27,68 @@ pub(super) fn papers(writing: &Writing, papers: &[Paper], kind: &str) -> Value {
 pub(super) fn subsidy(writing: &Writing, form: &Form, subsidy: &Subsidy) -> Object {
     let code = |list: &str, code: &str| writing.code(list, code);
     let yes = |yes: bool| if yes { "1" } else { "0" };
+    let object = whole_case(writing, form)
+        .text("apply_type", code("subsidy_kind", &subsidy.kind))
+        .text("disability_cert_no", &subsidy.certificate)
+        .text("disability_category", code("disability_category", &subsidy.category))
+        .text("disability_level", code("disability_level", &subsidy.level))
+        .text("cert_valid_to", subsidy.valid_to.to_string())
+        .text("hardship_type", code("hardship_kind", &subsidy.hardship))
+        .text("hardship_cert_no", &subsidy.hardship_certificate)
+        .text("is_tekun", yes(false))
+        .text("is_work_injury", yes(false))
+        .text("is_orphan", yes(subsidy.orphan_allowance))
+        .text("other_allowance", code("other_allowance", &subsidy.other_allowance))
+        .text("is_long_care", yes(subsidy.long_term_care))
+        .text("apply_reason", &subsidy.statement)
+        .text("end_get_month", day(subsidy.last_paid, "%Y-%m"))
+        .text("apply_action", code("benefit_action", &subsidy.action))
+        .text("prev_area", &subsidy.previous)
+        .text("exit_reason", code("exit_reason", &subsidy.exit));
+    with_others(writing, form, object)
+}
+
+pub(super) fn old_age(writing: &Writing, form: &Form, old: &OldAge) -> Object {
+    let object = whole_case(writing, form)
+        .text("age_band", writing.code("age_band", &old.band))
+        .text("apply_action", writing.code("benefit_action", &old.action))
+        .text("alive_date", old.alive_on.to_string())
+        .text("other_allowance", writing.code("other_allowance", &old.other_allowance))
+        .text("end_get_month", day(old.last_paid, "%Y-%m"))
+        .text("prev_area", &old.previous)
+        .text("exit_reason", writing.code("exit_reason", &old.exit))
+        .text("apply_reason", &old.statement);
+    with_others(writing, form, object)
+}
+
+pub(super) fn assistance(writing: &Writing, form: &Form, need: &Assistance) -> Object {
+    let member = |who: &Representative| {
+        Value::from(
+            Object::new()
+                .text("name", &who.name)
+                .text("id_card", &who.id)
+                .text("relation", writing.code("relation", &who.relation)),
+        )
+    };
+    let object = whole_case(writing, form)
+        .text("assist_type", writing.code("assistance_kind", &need.kind))
+        .text("low_income_type", writing.code("low_income_class", &need.class))
+        .text("area_type", writing.code("area_kind", &need.area))
+        .value("month_income_fen", need.income_fen)
+        .value("savings_fen", need.savings_fen)
+        .text("auth_no", &need.authorisation)
+        .text("poor_reason", writing.code("hardship_cause", &need.cause))
+        .text("is_three_no", if need.without { "1" } else { "0" })
+        .text("apply_reason", &need.statement)
+        .value("family_members", need.members.iter().map(member).collect::<Vec<Value>>());
+    with_others(writing, form, object)
+}
+
+/// The case and the applicant, as every benefit but the children's has them.
+fn whole_case(writing: &Writing, form: &Form) -> Object {
+    let code = |list: &str, code: &str| writing.code(list, code);
     let applicant = form.applicant.clone().unwrap_or_default();
-    let mut object = Object::new()
+    Object::new()
         .text("accept_no", &form.number)
         .text("accept_area", &form.accepted_in)
         .text("accept_org", &form.office)
@@ -46,20 +106,11 @@ pub(super) fn subsidy(writing: &Writing, form: &Form, subsidy: &Subsidy) -> Obje
         .text("huji_addr", applicant.registered.address)
         .text("live_code", applicant.residence.division)
         .text("live_addr", applicant.residence.address)
-        .text("apply_type", code("subsidy_kind", &subsidy.kind))
-        .text("disability_cert_no", &subsidy.certificate)
-        .text("disability_category", code("disability_category", &subsidy.category))
-        .text("disability_level", code("disability_level", &subsidy.level))
-        .text("cert_valid_to", subsidy.valid_to.to_string())
-        .text("hardship_type", code("hardship_kind", &subsidy.hardship))
-        .text("hardship_cert_no", &subsidy.hardship_certificate)
-        .text("is_tekun", yes(false))
-        .text("is_work_injury", yes(false))
-        .text("is_orphan", yes(subsidy.orphan_allowance))
-        .text("other_allowance", code("other_allowance", &subsidy.other_allowance))
-        .text("is_long_care", yes(subsidy.long_term_care))
-        .text("apply_reason", &subsidy.statement)
-        .text("end_get_month", day(subsidy.last_paid, "%Y-%m"));
+}
+
+/// The guardian, the agent, the account and the papers.
+fn with_others(writing: &Writing, form: &Form, mut object: Object) -> Object {
+    let code = |list: &str, code: &str| writing.code(list, code);
     for (name, who) in [("guardian", &form.guardian), ("agent", &form.agent)] {
         let Some(who) = who else { continue };
         object = object

@@ -42,6 +42,9 @@ const fn prefix(business: Business) -> &'static str {
         Business::Marriage => "JHDJ",
         Business::Subsidy => "CJBT",
         Business::Child => "ETRD",
+        Business::Divorce => "LHDJ",
+        Business::OldAge => "GLJT",
+        Business::Assistance => "SHJZ",
     }
 }
 
@@ -128,6 +131,11 @@ impl Voice for Platform {
         let (business, content) = match get("bwt.bwlx").as_str() {
             "CJBT-SQ" => (Business::Subsidy, application(body, "sqr")),
             "ETRD-SQ" => (Business::Child, application(body, "et")),
+            "GLJT-SQ" => (Business::OldAge, application(body, "sqr")),
+            "SHJZ-SQ" => (Business::Assistance, application(body, "sqr")),
+            "GLJT-SJ" => (Business::OldAge, event(body)?),
+            "SHJZ-SJ" => (Business::Assistance, event(body)?),
+            "LHDJ-SJ" => (Business::Divorce, event(body)?),
             "CJBT-SJ" => (Business::Subsidy, event(body)?),
             "ETRD-SJ" => (Business::Child, event(body)?),
             "JHDJ-SJ" => (Business::Marriage, event(body)?),
@@ -180,7 +188,7 @@ fn application(body: &Value, who: &str) -> Content {
     let mut facts: Vec<String> = places.iter().map(|place| text(body, place)).collect();
     facts.push(text(body, "yhzh.zh"));
     facts.extend(each(body, "clxx", "wjzy"));
-    Content::Application { facts: digest(&facts), married: false }
+    Content::Application { facts: digest(&facts), married: false, reissue: false }
 }
 
 const fn event_type(what: Happening) -> &'static str {
@@ -192,6 +200,9 @@ const fn event_type(what: Happening) -> &'static str {
         Happening::Withdrawn => "CH",
         Happening::CheckPassed => "HYTG",
         Happening::CheckConflict => "HYCT",
+        Happening::ArchiveAsked => "YDDD",
+        Happening::CoolingEnded => "LJQM",
+        Happening::CollectionLapsed => "SLQM",
         Happening::Other => "SJ",
     }
 }
@@ -203,9 +214,14 @@ fn event(body: &Value) -> anyhow::Result<Content> {
         "BZTJ" => Happening::SupplementSubmitted,
         "BJ" => Happening::Decided,
         "CH" => Happening::Withdrawn,
+        "YDDD" => Happening::ArchiveAsked,
+        "LJQM" => Happening::CoolingEnded,
+        "SLQM" => Happening::CollectionLapsed,
         "HYTG" => Happening::CheckPassed,
         "HYCT" => Happening::CheckConflict,
-        "SJ" | "ZS" | "SD" | "YQ" | "SB" => Happening::Other,
+        "SJ" | "ZS" | "SD" | "YQ" | "SB" | "CSSB" | "SXJZ" | "SXYG" | "CFSQ" | "WDC" | "HYCX" => {
+            Happening::Other
+        }
         _ => bail!("sjlx is not known"),
     };
     let granted = text(body, "bjjg.jg") == "1";

@@ -4,10 +4,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use crate::sim::{
-    case::{Body, Child, Couple, Form, Paper, Parent, Person, Representative, Spouse, Subsidy},
+    case::{
+        Assistance, Body, Child, Couple, Divorce, Form, OldAge, Paper, Parent, Person,
+        Representative, Spouse, Subsidy,
+    },
     cycle::Writing,
     json::Object,
-    voice::{compact, day},
+    voice::{compact, day, yuan},
 };
 
 const DATE: &str = "%Y%m%d";
@@ -30,6 +33,15 @@ pub(super) fn application(writing: &Writing, form: &Form) -> Object {
         Body::Child(body) => {
             let applicant = form.applicant.as_ref().map(|who| person(writing, who));
             child(writing, object.value("et", applicant.map(Value::from)), body)
+        }
+        Body::Divorce(couple) => divorce(writing, object, couple),
+        Body::OldAge(body) => {
+            let applicant = form.applicant.as_ref().map(|who| person(writing, who));
+            old_age(writing, object.value("sqr", applicant.map(Value::from)), body)
+        }
+        Body::Assistance(body) => {
+            let applicant = form.applicant.as_ref().map(|who| person(writing, who));
+            assistance(writing, object.value("sqr", applicant.map(Value::from)), body)
         }
     };
     let account = form.account.as_ref().map(|account| {
@@ -105,6 +117,60 @@ fn subsidy(writing: &Writing, object: Object, subsidy: &Subsidy) -> Object {
         .text("sfcqzh", yes(subsidy.long_term_care))
         .text("sqly", &subsidy.statement)
         .text("mlny", day(subsidy.last_paid, "%Y%m"))
+        .text("sqsx", writing.code("benefit_action", &subsidy.action))
+        .text("yffd", &subsidy.previous)
+        .text("tfyy", writing.code("exit_reason", &subsidy.exit))
+}
+
+fn old_age(writing: &Writing, object: Object, old: &OldAge) -> Object {
+    object
+        .text("nld", writing.code("age_band", &old.band))
+        .text("sqsx", writing.code("benefit_action", &old.action))
+        .text("scrzrq", day(Some(old.alive_on), DATE))
+        .text("qtjt", writing.code("other_allowance", &old.other_allowance))
+        .text("mlny", day(old.last_paid, "%Y%m"))
+        .text("yffd", &old.previous)
+        .text("tfyy", writing.code("exit_reason", &old.exit))
+        .text("sqly", &old.statement)
+}
+
+fn assistance(writing: &Writing, object: Object, need: &Assistance) -> Object {
+    let member = |who: &Representative| {
+        Value::from(
+            Object::new()
+                .text("xm", &who.name)
+                .text("sfzh", &who.id)
+                .text("ysqrgx", writing.code("relation", &who.relation)),
+        )
+    };
+    object
+        .text("jzlb", writing.code("assistance_kind", &need.kind))
+        .text("dsrlb", writing.code("low_income_class", &need.class))
+        .text("cxlb", writing.code("area_kind", &need.area))
+        .text("jtyszsr", yuan(need.income_fen))
+        .text("jtck", yuan(need.savings_fen))
+        .text("hdsqsh", &need.authorisation)
+        .text("zkyy", writing.code("hardship_cause", &need.cause))
+        .text("sfsw", yes(need.without))
+        .text("knqk", &need.statement)
+        .value("jtcy", need.members.iter().map(member).collect::<Vec<Value>>())
+}
+
+fn divorce(writing: &Writing, object: Object, couple: &Divorce) -> Object {
+    object
+        .text("djjgdm", &couple.registry)
+        .text("djjgmc", &couple.registry_name)
+        .text("hzdh", &couple.receipt)
+        .text("sfsfdc", yes(true))
+        .text("jhzzh", &couple.certificate)
+        .text("jhdjrq", day(Some(couple.married_on), DATE))
+        .text("sfndjh", yes(couple.in_china))
+        .text("xyszy", &couple.agreement)
+        .text("sfznyy", yes(couple.children))
+        .text("sfccyy", yes(true))
+        .text("sfmsxwnl", yes(true))
+        .value("nanf", spouse(writing, &couple.man))
+        .value("nvf", spouse(writing, &couple.woman))
 }
 
 fn child(writing: &Writing, object: Object, child: &Child) -> Object {
@@ -142,7 +208,7 @@ fn marriage(writing: &Writing, object: Object, couple: &Couple) -> Object {
         .text("djjgdm", &couple.registry)
         .text("djjgmc", &couple.registry_name)
         .text("djrq", day(Some(couple.day), DATE))
-        .text("sfsfdc", yes(true))
+        .text("sfsfdc", yes(!couple.booked))
         .text("smszy", &couple.declaration)
         .text("hyzpzy", &couple.photo)
         .text("yyh", &couple.booking)

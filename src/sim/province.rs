@@ -56,6 +56,9 @@ const fn service(business: Business) -> &'static str {
         Business::Marriage => "MARRIAGE",
         Business::Subsidy => "SUBSIDY",
         Business::Child => "CHILD",
+        Business::Divorce => "DIVORCE",
+        Business::OldAge => "OLDAGE",
+        Business::Assistance => "ASSISTANCE",
     }
 }
 
@@ -134,6 +137,11 @@ impl Voice for Province {
         let (business, content) = match document.get("Header.@type") {
             "SUBSIDY.APPLY" => (Business::Subsidy, application(&document, "Applicant")),
             "CHILD.APPLY" => (Business::Child, application(&document, "Child")),
+            "OLDAGE.APPLY" => (Business::OldAge, application(&document, "Applicant")),
+            "ASSISTANCE.APPLY" => (Business::Assistance, application(&document, "Applicant")),
+            "OLDAGE.EVENT" => (Business::OldAge, event(&document)?),
+            "ASSISTANCE.EVENT" => (Business::Assistance, event(&document)?),
+            "DIVORCE.EVENT" => (Business::Divorce, event(&document)?),
             "SUBSIDY.EVENT" => (Business::Subsidy, event(&document)?),
             "CHILD.EVENT" => (Business::Child, event(&document)?),
             "MARRIAGE.EVENT" => (Business::Marriage, event(&document)?),
@@ -179,7 +187,7 @@ fn application(document: &Element, who: &str) -> Content {
     let list = document.child("Content").and_then(|content| content.child("Attachments"));
     let papers = list.into_iter().flat_map(|list| list.all("Attachment"));
     facts.extend(papers.map(|paper| paper.get("Digest").to_owned()));
-    Content::Application { facts: digest(&facts), married: false }
+    Content::Application { facts: digest(&facts), married: false, reissue: false }
 }
 
 const fn event_type(what: Happening) -> &'static str {
@@ -191,6 +199,9 @@ const fn event_type(what: Happening) -> &'static str {
         Happening::Withdrawn => "CANCEL",
         Happening::CheckPassed => "CHECK_OK",
         Happening::CheckConflict => "CHECK_DOUBT",
+        Happening::ArchiveAsked => "ARCHIVE_ASKED",
+        Happening::CoolingEnded => "COOLING_OVER",
+        Happening::CollectionLapsed => "COLLECT_OVER",
         Happening::Other => "RECEIVED",
     }
 }
@@ -202,9 +213,13 @@ fn event(document: &Element) -> anyhow::Result<Content> {
         "SUPPLY" => Happening::SupplementSubmitted,
         "DECIDE" => Happening::Decided,
         "CANCEL" => Happening::Withdrawn,
+        "ARCHIVE_ASKED" => Happening::ArchiveAsked,
+        "COOLING_OVER" => Happening::CoolingEnded,
+        "COLLECT_OVER" => Happening::CollectionLapsed,
         "CHECK_OK" => Happening::CheckPassed,
         "CHECK_DOUBT" => Happening::CheckConflict,
-        "RECEIVED" | "FORWARDED" | "INFORMED" | "LAPSE" | "FAIL" => Happening::Other,
+        "RECEIVED" | "FORWARDED" | "INFORMED" | "LAPSE" | "FAIL" | "REPORTED" | "LIMIT_NEAR"
+        | "LIMIT_PASSED" | "DUPLICATE" | "ABSENT" | "ANNULLED" => Happening::Other,
         _ => bail!("Content.Event.@type is not known"),
     };
     let get = |path: &str| document.get(&format!("Content.Decision.{path}")).to_owned();

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::sim::{
     case::{
-        Body, Child, Couple, Decision, Form, Happening, Paper, Parent, Person, Place, Report,
-        Representative, Spouse, Subsidy,
+        Assistance, Body, Child, Couple, Decision, Divorce, Form, Happening, OldAge, Paper, Parent,
+        Person, Place, Report, Representative, Spouse, Subsidy,
     },
     json::{Object, text},
     voice::{Call, JSON, Said, day, rfc3339},
@@ -36,6 +36,9 @@ pub(super) fn report(report: &Report, key: &str) -> Call {
         Happening::Decided
         | Happening::CheckPassed
         | Happening::CheckConflict
+        | Happening::ArchiveAsked
+        | Happening::CoolingEnded
+        | Happening::CollectionLapsed
         | Happening::Other => {
             ("decide", Object::new().value("decision", report.decision.as_ref().map(decision)))
         }
@@ -86,6 +89,15 @@ fn application(form: &Form) -> Object {
             .value("marriageRegistration", marriage(couple)),
         Body::Subsidy(body) => {
             object.text("business", "DISABILITY_SUBSIDY").value("disabilitySubsidy", subsidy(body))
+        }
+        Body::Divorce(couple) => object
+            .text("business", "DIVORCE_REGISTRATION")
+            .value("divorceRegistration", divorce(couple)),
+        Body::OldAge(body) => {
+            object.text("business", "OLD_AGE_ALLOWANCE").value("oldAgeAllowance", old_age(body))
+        }
+        Body::Assistance(body) => {
+            object.text("business", "SOCIAL_ASSISTANCE").value("socialAssistance", assistance(body))
         }
         Body::Child(body) => {
             object.text("business", "CHILD_RECOGNITION").value("childRecognition", child(body))
@@ -145,6 +157,56 @@ fn subsidy(subsidy: &Subsidy) -> Value {
         .value("longTermCare", subsidy.long_term_care)
         .text("statement", &subsidy.statement)
         .text("lastPaidMonth", day(subsidy.last_paid, "%Y-%m"))
+        .text("action", &subsidy.action)
+        .text("previousDivision", &subsidy.previous)
+        .text("exitReason", &subsidy.exit)
+        .into()
+}
+
+fn old_age(old: &OldAge) -> Value {
+    Object::new()
+        .text("action", &old.action)
+        .text("ageBand", &old.band)
+        .text("aliveOn", old.alive_on.to_string())
+        .text("otherAllowance", &old.other_allowance)
+        .text("lastPaidMonth", day(old.last_paid, "%Y-%m"))
+        .text("previousDivision", &old.previous)
+        .text("exitReason", &old.exit)
+        .text("statement", &old.statement)
+        .into()
+}
+
+fn assistance(need: &Assistance) -> Value {
+    let member = |who: &Representative| json!({ "name": who.name, "residentId": who.id, "relation": who.relation });
+    Object::new()
+        .text("kind", &need.kind)
+        .text("lowIncomeClass", &need.class)
+        .text("areaKind", &need.area)
+        .value("members", need.members.iter().map(member).collect::<Vec<Value>>())
+        .text("monthlyIncomeFen", need.income_fen.to_string())
+        .text("savingsFen", need.savings_fen.to_string())
+        .text("authorisationNumber", &need.authorisation)
+        .text("hardshipCause", &need.cause)
+        .value("withoutMeansOrSupport", need.without)
+        .text("statement", &need.statement)
+        .into()
+}
+
+fn divorce(couple: &Divorce) -> Value {
+    Object::new()
+        .value("man", spouse(&couple.man))
+        .value("woman", spouse(&couple.woman))
+        .text("registryCode", &couple.registry)
+        .text("registryName", &couple.registry_name)
+        .text("receiptNumber", &couple.receipt)
+        .value("bothPresent", true)
+        .text("marriageCertificateNumber", &couple.certificate)
+        .text("marriedOn", couple.married_on.to_string())
+        .value("registeredInChina", couple.in_china)
+        .text("agreementSha256", &couple.agreement)
+        .value("agreementOnChildren", couple.children)
+        .value("agreementOnProperty", true)
+        .value("bothCapable", true)
         .into()
 }
 
@@ -184,7 +246,7 @@ fn marriage(couple: &Couple) -> Value {
         .text("registryCode", &couple.registry)
         .text("registryName", &couple.registry_name)
         .text("registrationDate", couple.day.to_string())
-        .value("bothPresent", true)
+        .value("bothPresent", !couple.booked)
         .text("declarationSha256", &couple.declaration)
         .text("photoSha256", &couple.photo)
         .text("bookingNumber", &couple.booking)

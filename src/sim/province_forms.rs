@@ -4,9 +4,12 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::sim::{
-    case::{Body, Child, Couple, Form, Paper, Parent, Person, Representative, Spouse, Subsidy},
+    case::{
+        Assistance, Body, Child, Couple, Divorce, Form, OldAge, Paper, Parent, Person,
+        Representative, Spouse, Subsidy,
+    },
     cycle::Writing,
-    voice::{chinese, day},
+    voice::{chinese, day, yuan},
     xml::Element,
 };
 
@@ -30,6 +33,19 @@ pub(super) fn application(writing: &Writing, form: &Form) -> Element {
                 content = content.with(person(writing, "Applicant", applicant));
             }
             content.with(subsidy(writing, body))
+        }
+        Body::Divorce(couple) => divorce(writing, content, couple),
+        Body::OldAge(body) => {
+            if let Some(applicant) = &form.applicant {
+                content = content.with(person(writing, "Applicant", applicant));
+            }
+            content.with(old_age(writing, body))
+        }
+        Body::Assistance(body) => {
+            if let Some(applicant) = &form.applicant {
+                content = content.with(person(writing, "Applicant", applicant));
+            }
+            content.with(assistance(writing, body))
         }
         Body::Child(body) => {
             if let Some(applicant) = &form.applicant {
@@ -123,12 +139,75 @@ fn subsidy(writing: &Writing, subsidy: &Subsidy) -> Element {
         .leaf("OrphanAllowance", yes(subsidy.orphan_allowance));
     Element::new("Subsidy")
         .attr("kind", &writing.code("subsidy_kind", &subsidy.kind))
+        .attr("action", &writing.code("benefit_action", &subsidy.action))
+        .leaf("PreviousArea", &subsidy.previous)
+        .leaf("ExitReason", &writing.code("exit_reason", &subsidy.exit))
         .with(certificate)
         .with(hardship)
         .with(benefits)
         .leaf("LongTermCare", yes(subsidy.long_term_care))
         .leaf("Statement", &subsidy.statement)
         .leaf("LastPaid", &day(subsidy.last_paid, MONTH))
+}
+
+fn old_age(writing: &Writing, old: &OldAge) -> Element {
+    Element::new("Allowance")
+        .attr("band", &writing.code("age_band", &old.band))
+        .attr("action", &writing.code("benefit_action", &old.action))
+        .attr("other", &writing.code("other_allowance", &old.other_allowance))
+        .leaf("AliveOn", &day(Some(old.alive_on), DATE))
+        .leaf("LastPaid", &day(old.last_paid, MONTH))
+        .leaf("PreviousArea", &old.previous)
+        .leaf("ExitReason", &writing.code("exit_reason", &old.exit))
+        .leaf("Statement", &old.statement)
+}
+
+fn assistance(writing: &Writing, need: &Assistance) -> Element {
+    let household = Element::new("Household")
+        .attr("authorisation", &need.authorisation)
+        .leaf("MonthlyIncome", &yuan(need.income_fen))
+        .leaf("Savings", &yuan(need.savings_fen));
+    let household = need.members.iter().fold(household, |household, who| {
+        household.with(
+            Element::new("Member")
+                .attr("relation", &writing.code("relation", &who.relation))
+                .leaf("FullName", &who.name)
+                .leaf("IdNo", &who.id),
+        )
+    });
+    Element::new("Assistance")
+        .attr("kind", &writing.code("assistance_kind", &need.kind))
+        .attr("class", &writing.code("low_income_class", &need.class))
+        .attr("area", &writing.code("area_kind", &need.area))
+        .with(household)
+        .leaf("Cause", &writing.code("hardship_cause", &need.cause))
+        .leaf("WithoutMeans", yes(need.without))
+        .leaf("Statement", &need.statement)
+}
+
+fn divorce(writing: &Writing, content: Element, couple: &Divorce) -> Element {
+    let registry =
+        Element::new("Registry").attr("code", &couple.registry).leaf("Name", &couple.registry_name);
+    let marriage = Element::new("Marriage")
+        .attr("certNo", &couple.certificate)
+        .leaf("Date", &day(Some(couple.married_on), DATE))
+        .leaf("InChina", yes(couple.in_china));
+    let agreement = Element::new("Agreement")
+        .leaf("Digest", &couple.agreement)
+        .leaf("Children", yes(couple.children))
+        .leaf("Property", yes(true));
+    let divorce = Element::new("Divorce")
+        .attr("receipt", &couple.receipt)
+        .with(registry)
+        .leaf("BothPresent", yes(true))
+        .with(marriage)
+        .with(agreement)
+        .leaf("BothCapable", yes(true));
+    content.with(divorce).with(spouse(writing, "Husband", &couple.man)).with(spouse(
+        writing,
+        "Wife",
+        &couple.woman,
+    ))
 }
 
 fn recognition(writing: &Writing, child: &Child) -> Element {
@@ -175,7 +254,7 @@ fn marriage(writing: &Writing, content: Element, couple: &Couple) -> Element {
         .attr("booking", &couple.booking)
         .with(registry)
         .leaf("Date", &day(Some(couple.day), DATE))
-        .leaf("BothPresent", yes(true))
+        .leaf("BothPresent", yes(!couple.booked))
         .leaf("DeclarationDigest", &couple.declaration)
         .leaf("PhotoDigest", &couple.photo)
         .with(reissue);

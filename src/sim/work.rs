@@ -10,6 +10,7 @@ use crate::{
     sim::{
         case::{Body, Business, Content, Decision, Form, Happening, Paper, Received, Report},
         desk::Desk,
+        registry,
         settings::Role,
         voice::Said,
     },
@@ -30,13 +31,20 @@ pub(super) async fn submit_all(desk: Arc<Desk>) {
                 desk.books.problem(format!("`{}` is no business", plan.business));
                 return;
             };
-            let form = desk
-                .forms
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .fill_in(business, &plan.home);
+            let (form, excluded) = {
+                let mut forms = desk.forms.lock().unwrap_or_else(PoisonError::into_inner);
+                let form = forms.fill_in(business, &plan.home);
+                let once =
+                    desk.round(|round| round.once_in(&format!("exclude {}", plan.business), 6));
+                (form, once.then(|| forms.excluded(business, &plan.home)))
+            };
             let (one, home) = (Arc::clone(&desk), plan.home.clone());
-            desk.tasks.spawn(async move { submit(&one, form, &home).await });
+            desk.tasks.spawn(async move {
+                if let Some(excluded) = excluded {
+                    probe(&one, &excluded, &home, "NOT_ELIGIBLE").await;
+                }
+                submit(&one, form, &home).await
+            });
             tokio::select! {
                 () = desk.enough.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -67,26 +75,55 @@ async fn submit(desk: &Desk, form: Form, home: &str) -> Option<()> {
         application,
         accepted_in: form.accepted_in.clone(),
         home: form.home.clone(),
+        home_province: home.to_owned(),
         trace,
     };
+    if form.action() == "6" {
+        desk.books.moved(&case.number);
+    }
     match &form.body {
-        Body::Marriage(couple) => register(desk, &case, &couple.registry).await,
-        Body::Subsidy(_) | Body::Child(_) => follow(desk, &case).await,
+        Body::Marriage(couple) => registry::register(desk, &case, couple).await,
+        Body::Divorce(couple) => registry::dissolve(desk, &case, couple, &form).await,
+        _ => follow(desk, &case, &form).await,
     }
 }
 
+/// Submits what must be refused, and counts it when it is refused for that reason.
+async fn probe(desk: &Desk, form: &Form, home: &str, reason: &'static str) -> Option<()> {
+    let call = desk.voice.submission(form, &message_number());
+    let said = desk.gateway.say(&*desk.voice, &call, &TraceContext::new(), &desk.faults).await?.0;
+    match said {
+        Said::Refused(told) if told == reason => desk.books.probed(form.business(), home, reason),
+        Said::Refused(told) => desk.books.problem(format!("refused for {told}, not {reason}")),
+        Said::Done(_) => {
+            let what = form.business().code();
+            desk.books.problem(format!("{what}: taken, and should be refused: {reason}"));
+        }
+        Said::Unclear => {}
+    }
+    Some(())
+}
+
+/// The same person once more, who must be found.
+pub(super) async fn found_twice(desk: &Desk, form: &Form, home: &str) -> Option<()> {
+    let again = desk.forms.lock().unwrap_or_else(PoisonError::into_inner).again(form);
+    probe(desk, &again, home, "DUPLICATE_APPLICATION").await
+}
+
 /// A case and how to refer to it.
-struct Case {
-    business: Business,
-    number: String,
-    application: String,
+pub(super) struct Case {
+    pub(super) business: Business,
+    pub(super) number: String,
+    pub(super) application: String,
     accepted_in: String,
     home: String,
+    /// As the plan names it: `23`, `44`, `other`.
+    home_province: String,
     trace: TraceContext,
 }
 
 impl Case {
-    fn report(&self, what: Happening) -> Report {
+    pub(super) fn report(&self, what: Happening) -> Report {
         Report {
             business: self.business,
             number: self.number.clone(),
@@ -104,7 +141,7 @@ impl Case {
 }
 
 /// The submitting side of accept and forward: now and then withdraws, hands in what is asked.
-async fn follow(desk: &Desk, case: &Case) -> Option<()> {
+async fn follow(desk: &Desk, case: &Case, form: &Form) -> Option<()> {
     if desk.settings.role == Role::Platform && desk.round(|round| round.once_in("withdraw", 12)) {
         desk.think().await;
         desk.books.withdrawal(&case.number, "asked");
@@ -124,10 +161,17 @@ async fn follow(desk: &Desk, case: &Case) -> Option<()> {
         desk.think().await;
         supplement(desk, case, "按补正通知提交").await?;
     }
+    let standing = desk.until(&case.number, |s| s.decided).await?;
+    // What is paid is not granted a second time.
+    let paid = standing.granted && matches!(form.action(), "" | "1");
+    let once_only = !matches!(&form.body, Body::Assistance(body) if body.kind == "3");
+    if paid && once_only && desk.round(|round| round.once_in("draw twice", 5)) {
+        found_twice(desk, form, &case.home_province).await?;
+    }
     Some(())
 }
 
-async fn supplement(desk: &Desk, case: &Case, words: &str) -> Option<()> {
+pub(super) async fn supplement(desk: &Desk, case: &Case, words: &str) -> Option<()> {
     let papers = papers(desk, 2);
     let report =
         Report { papers, reason: words.into(), ..case.report(Happening::SupplementSubmitted) };
@@ -137,7 +181,7 @@ async fn supplement(desk: &Desk, case: &Case, words: &str) -> Option<()> {
     Some(())
 }
 
-fn papers(desk: &Desk, count: usize) -> Vec<Paper> {
+pub(super) fn papers(desk: &Desk, count: usize) -> Vec<Paper> {
     let mut forms = desk.forms.lock().unwrap_or_else(PoisonError::into_inner);
     (0..count)
         .map(|_| {
@@ -147,65 +191,21 @@ fn papers(desk: &Desk, count: usize) -> Vec<Paper> {
         .collect()
 }
 
-/// The registry: waits for the check, hands in evidence where it failed, and decides.
-async fn register(desk: &Desk, case: &Case, registry: &str) -> Option<()> {
-    let standing = desk.until(&case.number, |s| s.checked.is_some()).await?;
-    desk.think().await;
-    let conflict = standing.checked == Some(false);
-    let proven = !conflict || !desk.round(|round| round.once_in("no evidence", 4));
-    if conflict && proven {
-        supplement(desk, case, "提交离婚证或死亡证明").await?;
-        desk.think().await;
-    }
-    let refused = if proven {
-        let one = desk.round(|round| round.once_in("refuse a couple", 9));
-        one.then(|| desk.round(|round| round.among("couples", &["01", "02", "03", "04"])))
-    } else {
-        Some("05".to_owned())
-    };
-    let today = today();
-    let certificate = desk.round(|round| {
-        let sequence = round.count("certificate") + desk.settings.role.place() * 100_000;
-        format!("J{}-{}-{sequence:06}", registry.get(..6).unwrap_or("230102"), today.year())
-    });
-    let granted = refused.is_none();
-    let decision = Decision {
-        granted,
-        day: today,
-        office: "婚姻登记处".into(),
-        document: format!("婚登〔{}〕{}", today.year(), &case.application[..8]),
-        reason: refused.as_ref().map(|_| "经审查不符合结婚登记条件".into()).unwrap_or_default(),
-        reason_code: refused.unwrap_or_default(),
-        amount_fen: 0,
-        paid_from: None,
-        certificate: if granted { certificate } else { String::new() },
-    };
-    let facts = decision.facts();
-    let report = Report { decision: Some(decision), ..case.report(Happening::Decided) };
-    match tell(desk, &report).await? {
-        Said::Done(_) => desk.books.registered(&case.number, granted, facts),
-        Said::Refused(reason) => {
-            desk.books.problem(format!("the registry's decision was refused: {reason}"));
-        }
-        Said::Unclear => {}
-    }
-    Some(())
-}
-
 /// The handling side: takes a case up and decides it, or checks a couple.
 pub(super) async fn handle(desk: &Desk, received: Received) -> Option<()> {
-    let Content::Application { married, .. } = received.content else { return None };
+    let Content::Application { married, reissue, .. } = received.content else { return None };
     let case = Case {
         business: received.business,
         number: received.number,
         application: received.application,
         accepted_in: received.accepted_in,
         home: received.home,
+        home_province: String::new(),
         trace: received.trace,
     };
     desk.think().await;
-    if case.business == Business::Marriage {
-        return check(desk, &case, married).await;
+    if case.business.of_couples() {
+        return registry::check(desk, &case, married, reissue).await;
     }
     if !progress(desk, &case.report(Happening::Accepted)).await? {
         return None;
@@ -236,19 +236,6 @@ pub(super) async fn handle(desk: &Desk, received: Received) -> Option<()> {
     Some(())
 }
 
-async fn check(desk: &Desk, case: &Case, married: bool) -> Option<()> {
-    let report = if married || desk.round(|round| round.once_in("record in the library", 11)) {
-        Report {
-            reason: "声明与婚姻基础信息库记录不一致".into(),
-            missing: vec!["303".into(), "304".into()],
-            ..case.report(Happening::CheckConflict)
-        }
-    } else {
-        case.report(Happening::CheckPassed)
-    };
-    progress(desk, &report).await.map(|_| ())
-}
-
 fn decide(desk: &Desk, case: &Case) -> Decision {
     let today = today();
     let reason = desk.round(|round| {
@@ -256,7 +243,6 @@ fn decide(desk: &Desk, case: &Case) -> Decision {
         round.once_in(&name, 3).then(|| round.among(&format!("{name} for"), reasons(desk, case)))
     });
     let granted = reason.is_none();
-    let subsidy = case.business == Business::Subsidy;
     Decision {
         granted,
         day: today,
@@ -268,10 +254,12 @@ fn decide(desk: &Desk, case: &Case) -> Decision {
             "经审核不符合规定条件，可申请复核".into()
         },
         reason_code: reason.unwrap_or_default(),
-        amount_fen: match (granted, subsidy) {
+        amount_fen: match (granted, case.business) {
             (false, _) => 0,
-            (true, true) => 15_420,
-            (true, false) => 120_000,
+            (true, Business::Child) => 120_000,
+            (true, Business::OldAge) => 10_000,
+            (true, Business::Assistance) => 71_500,
+            (true, _) => 15_420,
         },
         paid_from: granted.then(|| today.checked_add(1.month()).unwrap_or(today)),
         certificate: String::new(),
@@ -284,12 +272,14 @@ fn reasons(desk: &Desk, case: &Case) -> &'static [&'static str] {
         (Business::Subsidy, _) => {
             &["11", "12", "13", "14", "15", "16", "17", "18", "31", "32", "33", "34", "35", "99"]
         }
-        _ => &["21", "22", "23"],
+        (Business::OldAge, _) => &["26", "27", "19", "31", "35"],
+        (Business::Assistance, _) => &["28", "29", "30", "33", "34"],
+        _ => &["21", "22", "23", "24"],
     }
 }
 
 /// Reports a step of the handling side; `false` when the case was withdrawn meanwhile.
-async fn progress(desk: &Desk, report: &Report) -> Option<bool> {
+pub(super) async fn progress(desk: &Desk, report: &Report) -> Option<bool> {
     match tell(desk, report).await? {
         Said::Done(_) | Said::Unclear => Some(true),
         Said::Refused(reason) => {
@@ -303,7 +293,7 @@ async fn progress(desk: &Desk, report: &Report) -> Option<bool> {
     }
 }
 
-async fn tell(desk: &Desk, report: &Report) -> Option<Said> {
+pub(super) async fn tell(desk: &Desk, report: &Report) -> Option<Said> {
     let call = desk.voice.report(report, &message_number());
     Some(desk.gateway.say(&*desk.voice, &call, &report.trace, &desk.faults).await?.0)
 }
@@ -312,6 +302,6 @@ fn message_number() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-fn today() -> Date {
+pub(super) fn today() -> Date {
     clock::china_date(clock::now_micros())
 }

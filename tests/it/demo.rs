@@ -62,7 +62,14 @@ fn whole(report: &Value, applications: i64) {
     sound(report, report);
     assert_eq!(number(report, "submitted"), applications, "{report:#}");
     let mut sum = 0;
-    for business in ["marriage_registration", "disability_subsidy", "child_recognition"] {
+    for business in [
+        "marriage_registration",
+        "divorce_registration",
+        "disability_subsidy",
+        "child_recognition",
+        "old_age_allowance",
+        "social_assistance",
+    ] {
         for direction in ["inbound", "outbound"] {
             let counts = &report["businesses"][business][direction];
             sound(counts, report);
@@ -77,6 +84,12 @@ fn whole(report: &Value, applications: i64) {
         assert_eq!(number(&report["watch"], name), 0, "{report:#}");
     }
     assert_eq!(number(report, "problems"), 0, "{report:#}");
+    // Refusals, supplements, withdrawals, moved households, clocks that ran out.
+    let kinds =
+        ["denied", "supplemented", "moved", "withdrawn", "lapsed", "refusedByRule", "foundTwice"];
+    for name in kinds {
+        assert!(number(report, name) > 0, "no {name}: {report:#}");
+    }
 }
 
 /// Every kind of fault was made.

@@ -21,6 +21,18 @@ pub(super) struct Cell {
     pub parked: usize,
     /// Arrived with other content than was sent.
     pub altered: usize,
+    /// Decided against.
+    pub denied: usize,
+    /// Papers were asked for and handed in.
+    pub supplemented: usize,
+    /// A benefit that moved with its household.
+    pub moved: usize,
+    /// Divorces that nobody came for: deemed withdrawn.
+    pub lapsed: usize,
+    /// Submitted besides and refused, as had to be: excluded by a rule.
+    pub excluded: usize,
+    /// Submitted besides and refused, as had to be: open or paid already.
+    pub found_twice: usize,
 }
 
 /// What came of everything.
@@ -50,9 +62,18 @@ struct Books {
     submitted: Vec<Case>,
     handled: Vec<Case>,
     problems: Vec<String>,
+    #[serde(default)]
+    probes: Vec<Probe>,
     faults: Value,
     #[serde(default)]
     watch: Value,
+}
+
+/// A submission that had to be refused and was.
+#[derive(Deserialize)]
+struct Probe {
+    business: String,
+    reason: String,
 }
 
 /// A case, submitted or handled.
@@ -74,6 +95,13 @@ struct Case {
     decided: Option<String>,
     decision_facts: String,
     effects: BTreeMap<String, u32>,
+    #[serde(default)]
+    moved: bool,
+    /// Nobody came for the divorce certificate.
+    #[serde(default)]
+    lapsed: bool,
+    #[serde(default)]
+    outcome: Option<String>,
 }
 
 impl Case {
@@ -104,6 +132,14 @@ impl Outcome {
         }
         for one in &books {
             let direction = if one.party == "23" { "outbound" } else { "inbound" };
+            for probe in &one.probes {
+                let cell = match probe.reason.as_str() {
+                    "DUPLICATE_APPLICATION" => Cell { found_twice: 1, ..Cell::default() },
+                    _ => Cell { excluded: 1, ..Cell::default() },
+                };
+                outcome.cells.entry((probe.business.clone(), direction)).or_default().add(cell);
+                outcome.total.add(cell);
+            }
             for case in &one.submitted {
                 let receivers = handled.remove(case.number.as_str()).unwrap_or_default();
                 let cell = outcome.one(case, &receivers, parked);
@@ -124,14 +160,15 @@ impl Outcome {
             self.refused += 1;
         }
         let accepted = case.accepted.is_some();
-        let marriage = case.business == "marriage_registration";
+        let couple = matches!(&*case.business, "marriage_registration" | "divorce_registration");
         let receiver = receivers.first();
         let delivered = receiver.is_some_and(|receiver| receiver.has("APPLICATION"));
         let withdrawn = case.withdrawal == "accepted";
-        let (decided, told) = if marriage {
+        let (decided, told) = if couple {
             let registered = case.decided.as_deref() == Some("GRANTED");
             let stored = receiver.is_some_and(|receiver| receiver.has("RESULT"));
-            (case.decided.is_some(), case.decided.is_some() && (stored || !registered))
+            let over = case.decided.is_some() && (stored || !registered);
+            (case.decided.is_some(), over || case.lapsed)
         } else {
             let decided = receiver.is_some_and(|receiver| receiver.decided.is_some());
             (decided, case.has("DECISION"))
@@ -166,11 +203,19 @@ impl Outcome {
             delivered: delivered.into(),
             decided: decided.into(),
             notified: all_the_way.into(),
-            withdrawn: withdrawn.into(),
+            withdrawn: (withdrawn || case.lapsed).into(),
             lost: (accepted && !all_the_way && !parked).into(),
             duplicated: doubled.into(),
             parked: parked.into(),
             altered: altered.into(),
+            denied: [&case.outcome, &case.decided]
+                .iter()
+                .any(|o| o.as_deref() == Some("DENIED"))
+                .into(),
+            supplemented: receiver.is_some_and(|one| one.has("SUPPLEMENT_SUBMITTED")).into(),
+            moved: (case.moved && told).into(),
+            lapsed: case.lapsed.into(),
+            ..Cell::default()
         }
     }
 
@@ -198,6 +243,7 @@ impl Outcome {
         ensure!(total.duplicated == 0, "{} cases had an effect twice", total.duplicated);
         ensure!(total.altered == 0, "{} cases arrived altered", total.altered);
         ensure!(self.refused == 0, "{} applications were refused", self.refused);
+        ensure!(self.problems.is_empty(), "{} problems", self.problems.len());
         ensure!(
             !self.late && total.submitted == self.planned,
             "the time is up: {} of {} submitted, {} accepted, {} all the way",
@@ -248,6 +294,12 @@ impl Cell {
         self.duplicated += other.duplicated;
         self.parked += other.parked;
         self.altered += other.altered;
+        self.denied += other.denied;
+        self.supplemented += other.supplemented;
+        self.moved += other.moved;
+        self.lapsed += other.lapsed;
+        self.excluded += other.excluded;
+        self.found_twice += other.found_twice;
     }
 
     fn to_json(self) -> Value {
@@ -262,6 +314,12 @@ impl Cell {
             "duplicated": self.duplicated,
             "parked": self.parked,
             "altered": self.altered,
+            "denied": self.denied,
+            "supplemented": self.supplemented,
+            "moved": self.moved,
+            "lapsed": self.lapsed,
+            "refusedByRule": self.excluded,
+            "foundTwice": self.found_twice,
         })
     }
 }

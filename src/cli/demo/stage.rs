@@ -200,26 +200,31 @@ const fn role_word(role: Role) -> &'static str {
     }
 }
 
-/// Who submits what. Half are marriages: the list of countries is long. What goes out comes from
-/// the platform, for residents of Guangdong and of provinces behind the hub; what comes in comes
-/// from the hub and from Guangdong, for residents of Heilongjiang.
+/// Who submits what. Two fifths are marriages: the list of countries is long. What goes out comes
+/// from the platform, for residents of Guangdong and of provinces behind the hub; what comes in
+/// comes from the hub and from Guangdong, for residents of Heilongjiang. Couples go to any registry.
 fn plans_of(role: Role, applications: usize) -> Vec<Plan> {
-    let marriages = applications.div_ceil(2);
-    let subsidies = (applications - marriages).div_ceil(2);
-    let children = applications - marriages - subsidies;
     let mut plans = Vec::new();
     let mut plan = |business: &str, home: &str, count: usize| {
         if count > 0 {
             plans.push(Plan { business: business.into(), home: home.into(), count });
         }
     };
-    let (marriages_in, marriages_out) = (marriages / 2, marriages.div_ceil(2));
-    match role {
-        Role::Platform => plan("marriage_registration", "other", marriages_out),
-        Role::Province => plan("marriage_registration", "other", marriages_in),
-        Role::National => {}
+    let tenth = |tenths: usize| applications * tenths / 10;
+    let (divorces, others) = (tenth(1), [tenth(2), tenth(1), tenth(1), tenth(1)]);
+    let marriages = applications - divorces - others.iter().sum::<usize>();
+    for (business, all) in
+        [("marriage_registration", marriages), ("divorce_registration", divorces)]
+    {
+        match role {
+            Role::Platform => plan(business, "other", all.div_ceil(2)),
+            Role::Province => plan(business, "other", all / 2),
+            Role::National => {}
+        }
     }
-    for (business, all) in [("disability_subsidy", subsidies), ("child_recognition", children)] {
+    let names =
+        ["disability_subsidy", "child_recognition", "old_age_allowance", "social_assistance"];
+    for (business, all) in names.into_iter().zip(others) {
         let (inbound, outbound) = (all / 2, all.div_ceil(2));
         match role {
             Role::Platform => {
@@ -275,8 +280,8 @@ mod tests {
             let plans: Vec<Plan> =
                 roles.into_iter().flat_map(|role| plans_of(role, applications)).collect();
             assert_eq!(plans.iter().map(|plan| plan.count).sum::<usize>(), applications);
-            if applications >= 24 {
-                assert_eq!(plans.len(), 10, "{plans:?}");
+            if applications >= 40 {
+                assert_eq!(plans.len(), 20, "{plans:?}");
             }
         }
     }
