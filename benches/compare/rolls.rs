@@ -88,12 +88,7 @@ pub(super) fn write(folder: &Path, rows: usize, each: usize) -> io::Result<Vec<P
             "name_differs" => name = "赵改名".into(),
             _ => {}
         }
-        let fen = match kind {
-            "paid_too_much" => 700,
-            "paid_too_little" => 300,
-            "name_differs" | "listed_twice" => 0,
-            _ => amount,
-        };
+        let fen = at_stake(kind, amount);
         let mut at_paid = None;
         if pays {
             at_paid = Some(paid.len());
@@ -179,6 +174,15 @@ fn plant(row: &mut Row, kind: &str) -> bool {
     !(unpaid || kind.ends_with("_unpaid"))
 }
 
+fn at_stake(kind: &str, amount: u32) -> u32 {
+    match kind {
+        "paid_too_much" => 700,
+        "paid_too_little" => 300,
+        "name_differs" | "listed_twice" => 0,
+        _ => amount,
+    }
+}
+
 fn person(index: usize) -> Row {
     let (sequence, rest) = (index % 900, index / 900);
     let (day, rest) = (rest % 28 + 1, rest / 28);
@@ -192,8 +196,8 @@ fn person(index: usize) -> Row {
         amount: if nursing { 12_400 } else { 15_420 },
         huji: HOME,
         level: 1 + u8::from(index % 2 == 1),
-        valid: if index % 3 == 0 { "长期" } else { "2031-05-31" },
-        hardship: if index % 4 == 0 { "2" } else { "1" },
+        valid: if index.is_multiple_of(3) { "长期" } else { "2031-05-31" },
+        hardship: if index.is_multiple_of(4) { "2" } else { "1" },
         tekun: "0",
         injury: "否",
         orphan: "0",
@@ -226,7 +230,7 @@ fn wide(letter: char) -> char {
 }
 
 fn spaced(name: &str, index: usize) -> String {
-    if index % 11 == 0 { name.replace('·', " • ") } else { name.into() }
+    if index.is_multiple_of(11) { name.replace('·', " • ") } else { name.into() }
 }
 
 /// Where a row stands: no list has the order of the other.
@@ -291,7 +295,7 @@ fn write_national(path: &Path, rows: &[Row]) -> io::Result<()> {
             row.moved,
         )?;
     }
-    writeln!(file, "{},王秀英,3,154.20,230102,4,1,,1,0,0,0,,,,", "23010219400101001X")?;
+    writeln!(file, "23010219400101001X,王秀英,3,154.20,230102,4,1,,1,0,0,0,,,,")?;
     writeln!(file, "too,few,columns")?;
     file.flush()
 }

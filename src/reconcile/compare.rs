@@ -197,7 +197,7 @@ impl Person<'_> {
         for again in more {
             told.tell(self.difference(Kind::PaidTwice, Some(again), home, again.amount))?;
         }
-        let Some(record) = home.or(elsewhere).or(self.listed.first()) else {
+        let Some(record) = home.or(elsewhere).or_else(|| self.listed.first()) else {
             return told.tell(self.difference(Kind::NotListed, Some(first), None, first.amount));
         };
         let mut kinds = self.reasons(record);
