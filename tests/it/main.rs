@@ -26,6 +26,7 @@ mod mistakes;
 mod papers;
 mod receiver;
 mod restart;
+mod routing;
 mod submit;
 mod traces;
 mod verification;
