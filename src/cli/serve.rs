@@ -14,7 +14,7 @@ use crate::{
     auth::Auth,
     business::rules::Rulebook,
     cli::faulty,
-    config::{Config, party_folders},
+    config::{Config, party_folders, routes::Routes},
     dispatch::Dispatch,
     edge,
     intake::{Intake, Means, Questions},
@@ -63,6 +63,7 @@ pub(super) struct Checked {
     pub(super) shapes: Shapes,
     pub(super) calendar: Calendar,
     pub(super) rulebook: Rulebook,
+    pub(super) authorities: Routes,
 }
 
 /// Reads the configuration folder; every fault of every file at once.
@@ -79,12 +80,21 @@ pub(super) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let shapes = keep(shapes, &mut faults);
     let calendar = keep(calendar, &mut faults);
     let rulebook = keep(rulebook(folder, config.as_ref()), &mut faults);
+    // Without divisions nothing can be said of routes.
+    let authorities = shapes.as_ref().and_then(|shapes| {
+        keep(Routes::load(&folder.join("routes.toml"), shapes.divisions()), &mut faults)
+    });
     faults.sort();
     faults.dedup();
-    match (config, translator, shapes, calendar, rulebook) {
-        (Some(config), Some(translator), Some(shapes), Some(calendar), Some(rulebook)) => {
-            Ok(Checked { config, translator, shapes, calendar, rulebook })
-        }
+    match (config, translator, shapes, calendar, rulebook, authorities) {
+        (
+            Some(config),
+            Some(translator),
+            Some(shapes),
+            Some(calendar),
+            Some(rulebook),
+            Some(authorities),
+        ) => Ok(Checked { config, translator, shapes, calendar, rulebook, authorities }),
         _ => Err(faults),
     }
 }
@@ -123,7 +133,7 @@ fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
 }
 
 async fn serve(checked: Checked) -> anyhow::Result<()> {
-    let Checked { config, translator, shapes, calendar, rulebook } = checked;
+    let Checked { config, translator, shapes, calendar, rulebook, authorities } = checked;
     let calendar = Arc::new(calendar);
     if let Some(missing) = calendar.missing(clock::china_date(clock::now_micros())) {
         tracing::error!("{missing}");
@@ -146,6 +156,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         parties: config.parties.clone(),
         calendar,
         rulebook,
+        authorities,
         verifier: verifier.clone(),
     });
     let intake = Arc::new(intake.map_err(|fault| faulty(&[fault]))?);

@@ -4,6 +4,7 @@
 //! relative to that file's folder. Depends on model only.
 
 mod read;
+pub mod routes;
 mod verification;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};

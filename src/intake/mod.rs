@@ -26,10 +26,10 @@ use crate::{
         self,
         rules::{Finding, Rulebook, Stage},
     },
-    config::Party,
+    config::{self, Party},
     intake::{
         eligibility::{intake_day, refusals},
-        routing::Routes,
+        routing::{Place, Routes},
     },
     model::{
         calendar::Calendar,
@@ -58,6 +58,7 @@ pub struct Intake {
     parties: BTreeMap<String, Party>,
     calendar: Arc<Calendar>,
     rulebook: Rulebook,
+    authorities: config::routes::Routes,
     verifier: Option<Arc<Verifier>>,
     seals: BTreeMap<String, SealKey>,
 }
@@ -76,6 +77,8 @@ pub struct Means {
     pub calendar: Arc<Calendar>,
     /// Rules of eligibility.
     pub rulebook: Rulebook,
+    /// Who decides what where.
+    pub authorities: config::routes::Routes,
     /// Who asks the national hub; without one, what it would be asked stays open.
     pub verifier: Option<Arc<Verifier>>,
 }
@@ -95,7 +98,8 @@ impl Intake {
     /// # Errors
     /// A party's seal key cannot be read.
     pub fn new(means: Means) -> Result<Self, Fault> {
-        let Means { store, shapes, translator, parties, calendar, rulebook, verifier } = means;
+        let Means { store, shapes, translator, parties, calendar, rulebook, authorities, verifier } =
+            means;
         let routes = Routes::new(&parties);
         let mut seals = BTreeMap::new();
         for (code, party) in &parties {
@@ -103,7 +107,18 @@ impl Intake {
                 seals.insert(code.clone(), SealKey::new(&key));
             }
         }
-        Ok(Self { store, shapes, translator, routes, parties, calendar, rulebook, verifier, seals })
+        Ok(Self {
+            store,
+            shapes,
+            translator,
+            routes,
+            parties,
+            calendar,
+            rulebook,
+            authorities,
+            verifier,
+            seals,
+        })
     }
 
     /// Takes a new application under the caller's idempotency key.
@@ -142,17 +157,20 @@ impl Intake {
         }
         let day = intake_day(&application);
         let (mut violations, found) = self.faults(caller, &application, (&content, day));
+        let divisions = self.shapes.divisions();
+        let place = routing::place(&self.authorities, divisions, &application, day);
+        let place = place.map_err(|violation| violations.push(violation)).ok();
         if violations.is_empty() {
             let so_far = (found, &trace);
             let found = self.hub_finds(Stage::Intake, &application, &content, day, so_far).await;
             violations.extend(refusals(&found));
             application.checks = found.iter().map(Finding::check).collect();
         }
-        if !violations.is_empty() {
+        let Some(place) = place.filter(|_| violations.is_empty()) else {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
-        }
+        };
         let mut span = telemetry::span("intake.accept", telemetry::Kind::Internal, &trace);
-        let new = self.prepare(caller, application, content, key, span.context());
+        let new = self.prepare(caller, application, (content, place), key, span.context());
         span.set("application.id", new.application.id.clone());
         span.set("application.business", new.application.business().as_str_name());
         match self.store.accept(new).await.map_err(told)? {
@@ -173,17 +191,17 @@ impl Intake {
         &self,
         caller: &Caller,
         mut application: Box<pb::Application>,
-        content: Vec<u8>,
+        (content, place): (Vec<u8>, Place),
         key: IdempotencyKey,
         trace: TraceContext,
     ) -> NewApplication {
         let (id, now) = (Uuid::now_v7(), clock::now_micros());
         let claims = business::claims(&application);
-        let handler = self.routes.handler(&application).unwrap_or_default();
+        let handler = self.routes.handler(caller.party(), &application).unwrap_or_default();
         application.id = id.to_string();
         caller.party().clone_into(&mut application.submitting_party);
-        let county = self.shapes.divisions().county(&application.home_division);
-        application.home_division_name = county.map(|c| c.1.name.clone()).unwrap_or_default();
+        application.home_division_name = place.name;
+        application.handling_authority = Some(place.authority);
         handler.clone_into(&mut application.handling_party);
         application.set_state(business::first_state(&application));
         application.deadlines = business::clock::begin(

@@ -4,11 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::civil::Date;
+
 use crate::{
     business::{self, Travel},
-    config::{Party, PartyKind},
+    config::{self, Party, PartyKind},
     model::{
-        pb,
+        divisions::{Divisions, Today},
+        pb::{self, AuthorityLevel, application::Details},
         problem::{Cause, Violation},
     },
 };
@@ -38,7 +41,7 @@ impl Routes {
     }
 
     /// The handling party; `None` when nobody takes the business for that division.
-    pub(super) fn handler(&self, application: &pb::Application) -> Option<&str> {
+    pub(super) fn handler(&self, submitter: &str, application: &pb::Application) -> Option<&str> {
         let business = application.business();
         let code = business.code();
         let national = || {
@@ -46,6 +49,11 @@ impl Routes {
             businesses.contains(&code).then_some(party.as_str())
         };
         match business::travel(business) {
+            // The hub asks for the archive of a certificate that one of our registries issued.
+            Travel::ToNationalHub if self.is_national(submitter) => {
+                let province = issued_in(application)?.get(..2)?.to_owned();
+                self.by_province.get(&(province, code)).map(String::as_str)
+            }
             Travel::ToNationalHub => national(),
             Travel::ToHome => {
                 let province = application.home_division.get(..2)?.to_owned();
@@ -61,7 +69,7 @@ impl Routes {
         submitter: &str,
         application: &pb::Application,
     ) -> Result<(), Violation> {
-        let text = match self.handler(application) {
+        let text = match self.handler(submitter, application) {
             None => "nobody takes this business for that division",
             // What the hub pushes is for divisions here; it would come back to the hub.
             Some(handler) if self.is_national(handler) && self.is_national(submitter) => {
@@ -75,6 +83,81 @@ impl Routes {
     fn is_national(&self, party: &str) -> bool {
         self.national.as_ref().is_some_and(|(code, _)| code == party)
     }
+}
+
+/// Area of the registry that issued the certificate of a re-issue: `J230102-2010-000001`.
+fn issued_in(application: &pb::Application) -> Option<&str> {
+    match &application.details {
+        Some(Details::MarriageRegistration(body)) if body.operation != "IA" => Some(
+            body.original_certificate_number.trim_start_matches(|c: char| c.is_ascii_uppercase()),
+        ),
+        _ => None,
+    }
+}
+
+/// What the division on a form means today, and who decides there.
+pub(super) struct Place {
+    /// Name of the county-level division.
+    pub(super) name: String,
+    /// The office.
+    pub(super) authority: pb::HandlingAuthority,
+}
+
+/// The place of an application: of the registry for couples, else of the home division, which may
+/// have been merged, split, renamed or recoded since the form was printed.
+///
+/// # Errors
+/// The division was split and the form does not say into which part: it is asked, never guessed.
+pub(super) fn place(
+    routes: &config::routes::Routes,
+    divisions: &Divisions,
+    application: &pb::Application,
+    day: Date,
+) -> Result<Place, Violation> {
+    let business = application.business();
+    let couples = business::travel(business) == Travel::ToNationalHub;
+    let (field, code) = match couples {
+        true => ("acceptingDivision", &application.accepting_division),
+        false => ("homeDivision", &application.home_division),
+    };
+    let (county, name, succeeded) = match divisions.today(code) {
+        Today::Stands(division) => {
+            (code.get(..6).unwrap_or_default().to_owned(), division.name.clone(), false)
+        }
+        Today::Became(county, division) => (county, division.name.clone(), true),
+        Today::OneOf(codes) => {
+            let text = format!(
+                "was split into {}; name the one that the household is in today",
+                codes.join(", ")
+            );
+            return Err(Violation::of(Cause::Division, field, text));
+        }
+        // The rules of form have told it.
+        Today::Unknown => (String::new(), String::new(), false),
+    };
+    let mut authority = pb::HandlingAuthority {
+        division: county.clone(),
+        division_name: name.clone(),
+        succeeded_from: if succeeded { code.clone() } else { String::new() },
+        ..Default::default()
+    };
+    if let Some(found) = routes.authority(business, &county, day) {
+        authority.set_level(found.level);
+        authority.office = found.office.replace("{name}", &name);
+        // Of a division that stands, the township is known by its nine digits.
+        if found.level == AuthorityLevel::Township && !succeeded && code.len() >= 9 {
+            authority.division = code.get(..9).unwrap_or(code).to_owned();
+        }
+        if found.level == AuthorityLevel::Registry {
+            authority.office.clone_from(&application.accepting_office);
+        }
+    }
+    let home = divisions.today(&application.home_division);
+    let name = match home {
+        Today::Stands(division) | Today::Became(_, division) => division.name.clone(),
+        Today::OneOf(_) | Today::Unknown => String::new(),
+    };
+    Ok(Place { name, authority })
 }
 
 #[cfg(test)]
@@ -106,15 +189,30 @@ mod tests {
     fn the_home_division_decides_and_never_the_citizen_number() {
         let routes = routes();
         let subsidy = pb::Business::DisabilitySubsidy;
-        assert_eq!(routes.handler(&application(subsidy, "230102")), Some("23"));
-        assert_eq!(routes.handler(&application(subsidy, "440305001")), Some("44"));
-        assert_eq!(routes.handler(&application(subsidy, "510104")), Some("national"));
+        assert_eq!(routes.handler("44", &application(subsidy, "230102")), Some("23"));
+        assert_eq!(routes.handler("44", &application(subsidy, "440305001")), Some("44"));
+        assert_eq!(routes.handler("44", &application(subsidy, "510104")), Some("national"));
     }
 
     #[test]
     fn marriage_goes_to_the_national_hub_wherever_home_is() {
         let marriage = application(pb::Business::MarriageRegistration, "440305");
-        assert_eq!(routes().handler(&marriage), Some("national"));
+        assert_eq!(routes().handler("44", &marriage), Some("national"));
+    }
+
+    #[test]
+    fn the_hub_asks_the_registry_that_issued_a_certificate_for_its_archive() {
+        let mut routes = routes();
+        let marriage = ("23".to_owned(), "marriage_registration".to_owned());
+        routes.by_province.insert(marriage, "23".into());
+        let mut reissue = application(pb::Business::MarriageRegistration, "");
+        reissue.details = Some(Details::MarriageRegistration(pb::MarriageRegistration {
+            operation: "ICA".into(),
+            original_certificate_number: "J230102-2010-000001".into(),
+            ..Default::default()
+        }));
+        assert_eq!(routes.handler("national", &reissue), Some("23"));
+        assert_eq!(routes.handler("44", &reissue), Some("national"));
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use crate::model::fault::Fault;
+use crate::model::{
+    fault::Fault,
+    succession::{Heir, Succession},
+};
 
 /// Level of a division.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +30,25 @@ pub struct Division {
     pub level: Level,
 }
 
-/// The table.
+/// The table, and what has become of codes that were withdrawn.
 #[derive(Clone, Debug, Default)]
-pub struct Divisions(HashMap<u32, Division>);
+pub struct Divisions {
+    table: HashMap<u32, Division>,
+    succession: Succession,
+}
+
+/// The county-level division that a code means today.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Today<'a> {
+    /// The code stands.
+    Stands(&'a Division),
+    /// It was withdrawn; this is its successor, six digits.
+    Became(String, &'a Division),
+    /// It was split, and the code does not say into which part; six digits each.
+    OneOf(Vec<String>),
+    /// No such code.
+    Unknown,
+}
 
 impl Divisions {
     /// Loads the table.
@@ -54,7 +73,11 @@ impl Divisions {
         if table.is_empty() {
             faults.push(Fault::new(file, 0, "holds no division"));
         }
-        if faults.is_empty() { Ok(Self(table)) } else { Err(faults) }
+        let succession = Succession::load(&file.with_file_name("succession.csv"), |code| {
+            table.get(&code).is_some_and(|division| division.level == Level::County)
+        });
+        let succession = succession.map_err(|more| faults.extend(more)).unwrap_or_default();
+        if faults.is_empty() { Ok(Self { table, succession }) } else { Err(faults) }
     }
 
     /// The county-level division a 6, 9 or 12-digit code belongs to: its 6-digit code and entry.
@@ -63,18 +86,38 @@ impl Divisions {
             return None;
         }
         let county = &code[..6];
-        let division = self.0.get(&county.parse().ok()?)?;
+        let division = self.table.get(&county.parse().ok()?)?;
         (division.level == Level::County).then_some((county, division))
+    }
+
+    /// What a 6, 9 or 12-digit code means today: it may have been withdrawn since it was written.
+    pub fn today(&self, code: &str) -> Today<'_> {
+        if let Some((_, division)) = self.county(code) {
+            return Today::Stands(division);
+        }
+        if !matches!(code.len(), 6 | 9 | 12) {
+            return Today::Unknown;
+        }
+        match self.succession.heir(code) {
+            Heir::None => Today::Unknown,
+            Heir::OneOf(codes) => {
+                Today::OneOf(codes.iter().map(|code| format!("{code:06}")).collect())
+            }
+            Heir::One(code) => match self.table.get(&code) {
+                Some(division) => Today::Became(format!("{code:06}"), division),
+                None => Today::Unknown,
+            },
+        }
     }
 
     /// The entry of a 6-digit code of any level.
     pub fn get(&self, code: &str) -> Option<&Division> {
-        self.0.get(&code.parse().ok()?)
+        self.table.get(&code.parse().ok()?)
     }
 
     /// Every county-level code, in no order.
     pub fn counties(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().filter(|(_, d)| d.level == Level::County).map(|(code, _)| *code)
+        self.table.iter().filter(|(_, d)| d.level == Level::County).map(|(code, _)| *code)
     }
 }
 

@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod problem;
 pub mod resident_id;
 pub mod shape;
+pub mod succession;
 pub mod trace;
 
 use std::sync::LazyLock;

@@ -16,7 +16,7 @@ use prost_reflect::{
 use crate::model::{
     DESCRIPTORS,
     codes::{CodeList, Codes},
-    divisions::Divisions,
+    divisions::{Divisions, Today},
     pb::{FieldRule, field_rule::Format},
     problem::{Cause, Violation},
     resident_id::ResidentId,
@@ -217,7 +217,7 @@ impl Shapes {
                 return Some((Cause::IdNumber, error.to_string()));
             }
             Format::Division => {
-                let known = self.divisions.county(text).is_some();
+                let known = self.divisions.today(text) != Today::Unknown;
                 let fault = "is no county-level division of the table; give its 6, 9 or 12 digits";
                 return (!known).then(|| (Cause::Division, fault.to_owned()));
             }

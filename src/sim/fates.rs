@@ -88,7 +88,6 @@ pub(super) fn fate(number: &str) -> Fate {
 
 /// A citizen number (GB 11643) with that fate, of someone born there and then, made by the
 /// simulator with that place (0 to 2). `None` for an ordinary one.
-#[allow(dead_code, reason = "the people of the other simulators come to it")]
 pub(super) fn number_with(
     wanted: Fate,
     county: &str,

@@ -5,6 +5,7 @@ use jiff::ToSpan as _;
 
 use crate::sim::{
     case::{Applied, Assistance, Body, Business, Divorce, Form, OldAge},
+    fates::{Fate, number_with},
     forms::{Filled, Forms},
 };
 
@@ -143,6 +144,58 @@ impl Forms {
             }
         }
         form
+    }
+
+    /// A form of someone whom only the hub's libraries exclude: drawing the benefit in another
+    /// province, or in the cooling-off period of a divorce. `None` where there is no such thing.
+    pub(super) fn known_elsewhere(&mut self, business: Business, home: &str) -> Option<Form> {
+        let mut form = self.fill_in(business, home);
+        let (place, male) = (self.role.place(), self.people.dice.chance(0.5));
+        let (county, _) = self.people.county("other");
+        let fate = |fate, birth| number_with(fate, &county, birth, (male, place));
+        match &mut form.body {
+            Body::Marriage(couple) => {
+                let birth = self.people.birth(30, 50);
+                let man = &mut couple.man;
+                man.person.id = number_with(Fate::Cooling, &county, birth, (true, place))?;
+                (man.person.birth, man.person.sex) = (birth, "1".into());
+                man.document.clear();
+                (man.identity, man.document_kind) = ("1".into(), "1".into());
+                man.citizenship = "CHN".into();
+                couple.operation = "IA".into();
+                (couple.old_certificate, couple.reissue) = Default::default();
+                return Some(form);
+            }
+            Body::Subsidy(body) => {
+                let person = form.applicant.as_mut()?;
+                person.id = fate(Fate::DrawsNursing, person.birth)?;
+                (body.action, body.previous, body.last_paid) = Default::default();
+                (body.kind, body.level, body.long_term_care) = ("2".into(), "1".into(), true);
+                body.certificate = format!("{}{}1", person.id, body.category);
+                body.hardship.clear();
+            }
+            Body::Child(body) => {
+                body.household = "1".into();
+                let person = form.applicant.as_mut()?;
+                person.id = fate(Fate::DrawsChild, person.birth)?;
+            }
+            Body::OldAge(body) => {
+                (body.action, body.last_paid) = ("1".into(), None);
+                let person = form.applicant.as_mut()?;
+                person.id = fate(Fate::DrawsOldAge, person.birth)?;
+            }
+            Body::Assistance(body) => {
+                (body.kind, body.without) = ("1".into(), false);
+                body.authorisation = "HDSQ0000000002".into();
+                let person = form.applicant.as_mut()?;
+                person.id = fate(Fate::ExtremelyPoor, person.birth)?;
+            }
+            Body::Divorce(_) => return None,
+        }
+        if let Some(person) = &mut form.applicant {
+            person.sex = if male { "1" } else { "2" }.into();
+        }
+        Some(form)
     }
 
     /// The same person through another window, under another number.

@@ -27,6 +27,7 @@ mod mistakes;
 mod papers;
 mod receiver;
 mod restart;
+mod routing;
 mod submit;
 mod traces;
 mod verification;

@@ -78,6 +78,8 @@ fn sound(business: Business) -> Value {
     if let Some(applicant) = applicant {
         application["applicant"] = applicant;
     }
+    let papers = ["111", "113", "122", "201", "202", "307", "321", "401", "601", "602"];
+    application["materials"] = papers.iter().map(|kind| json!({"kind": kind})).collect();
     application
 }
 
