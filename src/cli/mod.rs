@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod deliveries;
 mod demo;
+mod reconcile;
 mod serve;
 mod simulate;
 mod token;
@@ -42,6 +43,8 @@ enum Command {
     Token(token::Arguments),
     /// List and replay parked deliveries.
     Deliveries(deliveries::Arguments),
+    /// Hold a day of messages against the parties' books, and send again what they lost.
+    Reconcile(reconcile::Arguments),
     /// Compare a month's paid subsidies with the national list (错保、漏保).
     Compare(compare::Arguments),
 }
@@ -58,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Certs(arguments) => certs::run(arguments),
         Command::Token(arguments) => token::run(arguments),
         Command::Deliveries(arguments) => deliveries::run(arguments),
+        Command::Reconcile(arguments) => reconcile::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
     };
     match outcome {

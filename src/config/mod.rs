@@ -271,6 +271,9 @@ pub struct Delivery {
     pub message_path: String,
     /// Path that says, by GET, what became of a message; `{message_number}` is replaced.
     pub status_path: String,
+    /// Path that tells, by GET, what the party holds of a day; `{day}` is replaced. Empty for none.
+    #[serde(default)]
+    pub reconcile_path: String,
     /// How messages are sealed.
     #[serde(default)]
     pub seal: Seal,

@@ -235,6 +235,9 @@ fn load_party(path: &Path) -> Result<Party, Vec<Fault>> {
                 "delivery.status_path: must hold {message_number}".into(),
             );
         }
+        if !delivery.reconcile_path.is_empty() && !delivery.reconcile_path.contains("{day}") {
+            say("delivery", "reconcile_path", "delivery.reconcile_path: must hold {day}".into());
+        }
         match delivery.seal.algorithm.as_str() {
             "" | "none" => {}
             "hmac-sha256" if delivery.seal.key_file.is_some() => {}

@@ -2,6 +2,7 @@
 //! settles. At least once towards the receiver, in order per application; asks before it repeats
 //! what may have arrived. No transaction is open during a call. Depends on translate and store.
 
+mod books;
 mod clocks;
 mod partner;
 mod schedule;
@@ -14,6 +15,7 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use crate::dispatch::books::{Books, Correspondent, HeldMessage, SubmittedBook};
 use crate::{
     breaker::{Admission, Breaker},
     config::{Config, Dispatch as Settings},

@@ -7,7 +7,7 @@ use reqwest::{Client, StatusCode, header};
 
 use crate::{
     config::{Config, Delivery, Party},
-    model::{clock, fault::Fault, trace::TraceContext},
+    model::{clock, fault::Fault, pb::Business, trace::TraceContext},
     store::rows::{DeliveryKind, Lease},
     tls,
     translate::{Answer, Head, Kind, SealKey, Status, Translator, Wire},
@@ -92,13 +92,19 @@ impl Partner {
         &self.code
     }
 
+    /// The client and where it leads.
+    pub(super) const fn way(&self) -> (&Client, &Delivery) {
+        (&self.client, &self.delivery)
+    }
+
     pub(super) async fn deliver(&self, lease: &Lease, trace: &TraceContext) -> Outcome {
         let Some(format) = self.translator.format(&self.folder) else {
             return Outcome::Refused { note: "the party has no format".into() };
         };
         let wire = format.wire(lease.application().business());
         if lease.unknown() {
-            match self.ask(lease, wire, trace).await {
+            let (number, business) = (lease.message_number(), lease.application().business());
+            match self.ask(&number, business, trace).await {
                 Asked::Stored => return Outcome::Delivered,
                 Asked::Unknown => {}
                 Asked::NoAnswer(note) => return Outcome::Unknown { note },
@@ -148,7 +154,7 @@ impl Partner {
             let after = Some(after.unwrap_or_default());
             return Outcome::Again { after, note: "HTTP 429".into() };
         }
-        let Some(body) = read(response).await else {
+        let Some(body) = read(response, ANSWER_BYTES).await else {
             return Outcome::Unknown { note: format!("HTTP {status}, answer cut short") };
         };
         if status.is_server_error() {
@@ -171,8 +177,18 @@ impl Partner {
         }
     }
 
-    async fn ask(&self, lease: &Lease, wire: Wire, trace: &TraceContext) -> Asked {
-        let path = self.delivery.status_path.replace("{message_number}", &lease.message_number());
+    /// The status question.
+    pub(super) async fn ask(
+        &self,
+        message_number: &str,
+        business: Business,
+        trace: &TraceContext,
+    ) -> Asked {
+        let Some(format) = self.translator.format(&self.folder) else {
+            return Asked::NoAnswer("status question: the party has no format".into());
+        };
+        let wire = format.wire(business);
+        let path = self.delivery.status_path.replace("{message_number}", message_number);
         let request = self
             .client
             .get(format!("{}{path}", self.delivery.endpoint))
@@ -183,13 +199,12 @@ impl Partner {
             return Asked::NoAnswer("status question: no answer".into());
         };
         let status = response.status();
-        let body = read(response).await.unwrap_or_default();
-        let format = self.translator.format(&self.folder);
+        let body = read(response, ANSWER_BYTES).await.unwrap_or_default();
         // An error page may by chance look like an answer; a 404 with a document is one.
         let answered = status.is_success() || status == StatusCode::NOT_FOUND;
-        match format.map(|format| format.status(wire, &body)) {
-            Some(Status::Stored) if answered => Asked::Stored,
-            Some(Status::Unknown) if answered => Asked::Unknown,
+        match format.status(wire, &body) {
+            Status::Stored if answered => Asked::Stored,
+            Status::Unknown if answered => Asked::Unknown,
             _ => Asked::NoAnswer(format!("status question: HTTP {}", status.as_u16())),
         }
     }
@@ -227,7 +242,8 @@ impl Partner {
     }
 }
 
-enum Asked {
+/// What a party says of one message.
+pub(super) enum Asked {
     Stored,
     Unknown,
     NoAnswer(String),
@@ -259,11 +275,11 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
     header.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The whole answer; `None` when it is cut short or longer than any answer should be.
-async fn read(mut response: reqwest::Response) -> Option<Vec<u8>> {
+/// The whole answer; `None` when it is cut short or longer than `most`.
+pub(super) async fn read(mut response: reqwest::Response, most: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.ok()? {
-        if body.len() + chunk.len() > ANSWER_BYTES {
+        if body.len() + chunk.len() > most {
             return None;
         }
         body.extend_from_slice(&chunk);

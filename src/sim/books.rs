@@ -190,6 +190,15 @@ impl Books {
         self.with(|books| books.messages.contains_key(message))
     }
 
+    /// Applications submitted here that the gateway took, and when it said so (RFC 3339).
+    pub(super) fn taken(&self) -> Vec<(String, String)> {
+        self.with(|books| {
+            let taken =
+                |case: &Submitted| case.accepted.clone().map(|t| (case.application_id.clone(), t));
+            books.submitted.values().filter_map(taken).collect()
+        })
+    }
+
     pub(super) fn problem(&self, what: String) {
         tracing::warn!(what, "problem");
         self.with(|books| {

@@ -21,6 +21,7 @@ use crate::{
         forms::Forms,
         gateway::Gateway,
         people::People,
+        reconciliation::Register,
         settings::Settings,
         voice::Voice,
         watch::Watched,
@@ -50,6 +51,8 @@ pub(super) struct Desk {
     pub settings: Settings,
     pub voice: Box<dyn Voice>,
     pub books: Books,
+    /// Which messages came on which day.
+    pub register: Register,
     pub faults: Faults,
     pub gateway: Gateway,
     pub watched: Watched,
@@ -83,6 +86,7 @@ impl Desk {
             gateway: Gateway::new(&settings, stop.clone())?,
             voice,
             books: Books::default(),
+            register: Register::default(),
             faults: Faults::new(spec, seed ^ 0xfa17),
             watched: Watched::default(),
             rounds: Mutex::new(Cycle::new(codes, place)),
@@ -111,10 +115,16 @@ impl Desk {
         };
         received.trace = trace.unwrap_or(received.trace);
         let message = received.message.clone();
+        self.register.stored(&received);
         if self.books.receive(&received) {
             self.act(received);
         }
         Ok(message)
+    }
+
+    /// Whether a message of that number is stored; for the status question.
+    pub(super) fn holds(&self, message: &str) -> bool {
+        self.books.holds(message) && !self.register.has_lost(message)
     }
 
     fn act(self: &Arc<Self>, received: Received) {

@@ -28,6 +28,7 @@ mod platform_forms;
 mod province;
 mod province_api;
 mod province_forms;
+mod reconciliation;
 mod registry;
 mod seal;
 mod serve;

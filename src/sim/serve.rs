@@ -4,7 +4,13 @@
 use std::{io, io::Read as _, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::{Json, Router, extract::State, http::StatusCode as Code, routing::get, routing::post};
+use axum::{
+    Json, Router,
+    extract::{Path as Named, State},
+    http::StatusCode as Code,
+    routing::get,
+    routing::post,
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header, service::service_fn};
@@ -22,6 +28,7 @@ use crate::{
         desk::Desk,
         exchange::Told,
         faults::{Fault, Spec},
+        reconciliation,
         settings::Role,
         voice::{Document, JSON, XML},
         watch, work,
@@ -138,6 +145,12 @@ async fn answer(
     let path = request.uri().path().to_owned();
     let done = match *request.method() {
         Method::POST if desk.voice.is_asked(&path) => question(desk, request).await?,
+        Method::GET if path.starts_with(reconciliation::PATH) => {
+            match reconciliation::answer(desk, &path, request.uri().query()) {
+                Some(document) => told(StatusCode::OK, document),
+                None => plain(StatusCode::NOT_FOUND, "no such day"),
+            }
+        }
         _ if !path.starts_with(desk.voice.path()) => {
             return Ok(plain(StatusCode::NOT_FOUND, "no such path"));
         }
@@ -187,7 +200,7 @@ fn status(desk: &Desk, request: &Request<Incoming>, path: &str) -> Answer {
     let number = path.rsplit('/').next().unwrap_or_default();
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let xml = accept.is_some_and(|accept| accept.contains("xml"));
-    told(StatusCode::OK, desk.voice.status(xml, number, desk.books.holds(number)))
+    told(StatusCode::OK, desk.voice.status(xml, number, desk.holds(number)))
 }
 
 fn told(status: StatusCode, document: Document) -> Answer {
@@ -210,6 +223,8 @@ fn router(desk: Arc<Desk>) -> Router {
         .route("/books", get(books))
         .route("/faults", get(faults).put(set_faults))
         .route("/stop-submitting", post(stop_submitting))
+        .route("/reconciliation/lose/{number}", post(lose))
+        .route("/reconciliation/claim/{number}", post(claim))
         .with_state(desk)
 }
 
@@ -233,6 +248,16 @@ async fn set_faults(
     let spec: Spec = spec.trim().parse().map_err(|why| (Code::BAD_REQUEST, format!("{why}\n")))?;
     desk.faults.set(spec);
     Ok(Json(desk.faults.to_json()))
+}
+
+async fn lose(State(desk): State<Arc<Desk>>, Named(number): Named<String>) -> &'static str {
+    desk.register.lose(&number);
+    "lost\n"
+}
+
+async fn claim(State(desk): State<Arc<Desk>>, Named(number): Named<String>) -> &'static str {
+    desk.register.claim(&number);
+    "claimed\n"
 }
 
 async fn stop_submitting(State(desk): State<Arc<Desk>>) -> &'static str {

@@ -6,6 +6,8 @@ mod benefits;
 mod clocks;
 #[cfg(test)]
 mod disorder;
+#[cfg(test)]
+mod exchange;
 
 use std::{path::PathBuf, sync::Arc};
 

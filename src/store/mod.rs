@@ -23,8 +23,8 @@ use crate::{
     model::{calendar::Calendar, pb},
     store::{
         rows::{
-            Accepted, Applied, Change, Filter, Header, IdempotencyKey, Lease, NewApplication,
-            ParkedDelivery, Recalled, Settlement, Totals,
+            Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
+            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
         },
         vault::Vault,
     },
@@ -104,6 +104,13 @@ pub trait Store: Send + Sync + 'static {
     /// Any [`StoreError`].
     async fn revive(&self, deliveries: Vec<i64>) -> Result<usize, StoreError>;
 
+    /// Makes delivered deliveries due again, for a receiver that has lost them: it is asked for the
+    /// message number before anything is sent. Returns how many of `deliveries` were delivered.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn resend(&self, deliveries: Vec<i64>) -> Result<usize, StoreError>;
+
     /// The first answer to a key, if the key was used within its retention.
     ///
     /// # Errors
@@ -157,6 +164,23 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Any [`StoreError`].
     async fn parked(&self) -> Result<Vec<ParkedDelivery>, StoreError>;
+
+    /// The deliveries to `party` created in `from..until` (microseconds UTC), oldest first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn exchanged(
+        &self,
+        party: &str,
+        from: i64,
+        until: i64,
+    ) -> Result<Vec<Exchanged>, StoreError>;
+
+    /// The applications that `party` submitted in `from..until` (microseconds UTC), oldest first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn submitted(&self, party: &str, from: i64, until: i64) -> Result<Vec<Uuid>, StoreError>;
 
     /// Totals for metrics and readiness.
     ///

@@ -336,6 +336,40 @@ pub struct ParkedDelivery {
     pub trace_id: String,
 }
 
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Waits to be sent.
+    Due,
+    /// Is being sent.
+    Leased,
+    /// The receiver stored it.
+    Delivered,
+    /// Given up until operations replay it.
+    Parked,
+}
+
+/// A delivery as reconciliation sees it.
+#[derive(Clone, Debug)]
+pub struct Exchanged {
+    /// Number of the delivery.
+    pub delivery: i64,
+    /// The application's id.
+    pub application: Uuid,
+    /// What is applied for.
+    pub business: pb::Business,
+    /// What it carries.
+    pub kind: DeliveryKind,
+    /// Message number, 32 hexadecimal digits.
+    pub message_number: String,
+    /// Where it stands.
+    pub progress: Progress,
+    /// How the last attempt ended.
+    pub note: String,
+    /// When it was created, microseconds UTC.
+    pub created: i64,
+}
+
 /// Totals for metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {

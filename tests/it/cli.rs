@@ -27,6 +27,7 @@ fn help_names_every_command() {
         "token",
         "deliveries",
         "compare",
+        "reconcile",
     ];
     for command in commands {
         assert!(said(&help).contains(&format!("\n  {command} ")), "{}", said(&help));

@@ -109,6 +109,13 @@ const ALL: &[Broken] = &[
         &["status_path", "{message_number}"],
     ),
     broken(
+        "a reconciliation path without its day",
+        HUB,
+        Replace("\"/reconciliation/{day}\"", "\"/reconciliation\""),
+        Of("reconcile_path"),
+        &["reconcile_path", "{day}"],
+    ),
+    broken(
         "two parties of one code",
         P44,
         Replace("code = \"44\"", "code = \"23\""),

@@ -26,6 +26,7 @@ mod limits;
 mod mistakes;
 mod papers;
 mod receiver;
+mod reconcile;
 mod restart;
 mod routing;
 mod submit;

@@ -6,6 +6,7 @@ mod holds;
 mod index;
 mod outbox;
 mod read;
+mod reconcile;
 mod write;
 mod writer;
 
@@ -28,8 +29,8 @@ use crate::{
     store::{
         Store, StoreError, Terms,
         rows::{
-            Accepted, Applied, Change, Filter, Header, IdempotencyKey, Lease, NewApplication,
-            ParkedDelivery, Recalled, Settlement, Totals,
+            Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
+            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
         },
         sqlite::{
             index::Index,
@@ -203,6 +204,10 @@ impl Store for Sqlite {
         self.wait(|reply| Command::Revive(deliveries, reply)).await
     }
 
+    async fn resend(&self, deliveries: Vec<i64>) -> Result<usize, StoreError> {
+        self.wait(|reply| Command::Resend(deliveries, reply)).await
+    }
+
     async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError> {
         let place = {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
@@ -248,6 +253,21 @@ impl Store for Sqlite {
 
     async fn parked(&self) -> Result<Vec<ParkedDelivery>, StoreError> {
         self.read(|connection, _| read::parked(connection)).await
+    }
+
+    async fn exchanged(
+        &self,
+        party: &str,
+        from: i64,
+        until: i64,
+    ) -> Result<Vec<Exchanged>, StoreError> {
+        let party = party.to_owned();
+        self.read(move |connection, _| reconcile::exchanged(connection, &party, from..until)).await
+    }
+
+    async fn submitted(&self, party: &str, from: i64, until: i64) -> Result<Vec<Uuid>, StoreError> {
+        let party = party.to_owned();
+        self.read(move |connection, _| reconcile::submitted(connection, &party, from..until)).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -164,33 +164,46 @@ pub(super) fn settle(
 }
 
 pub(super) fn revive(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
-    let mut revived = 0;
+    let sql =
+        "UPDATE deliveries SET state = 0, due = ?2, attempts = 0 WHERE seq = ?1 AND state = 3";
+    again(scope, deliveries, sql, "REPLAYED")
+}
+
+pub(super) fn resend(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
+    let sql = "UPDATE deliveries SET state = 0, due = ?2, attempts = 0, unknown = 1 \
+               WHERE seq = ?1 AND state = 2";
+    again(scope, deliveries, sql, "RESENT")
+}
+
+/// Makes deliveries due again, each with its leaf.
+fn again(
+    scope: &mut Scope<'_>,
+    deliveries: &[i64],
+    sql: &str,
+    what: &str,
+) -> Result<usize, StoreError> {
+    let mut changed = 0;
     let now = clock::now_micros();
     for delivery in deliveries {
-        let changed = scope
-            .transaction
-            .prepare_cached(
-                "UPDATE deliveries SET state = 0, due = ?2, attempts = 0 WHERE seq = ?1 AND state = 3",
-            )?
-            .execute(params![delivery, now])?;
-        revived += changed;
-        scope.news |= changed > 0;
-        if changed == 1 {
-            let entry = Entry {
-                kind: Kind::Delivery,
-                time: now,
-                party: "gateway".into(),
-                system: "operations".into(),
-                application: String::new(),
-                sequence: *delivery,
-                what: "REPLAYED".into(),
-                state: String::new(),
-                content: String::new(),
-            };
-            leaf(scope, &entry.leaf())?;
+        if scope.transaction.prepare_cached(sql)?.execute(params![delivery, now])? == 0 {
+            continue;
         }
+        changed += 1;
+        scope.news = true;
+        let entry = Entry {
+            kind: Kind::Delivery,
+            time: now,
+            party: "gateway".into(),
+            system: "operations".into(),
+            application: String::new(),
+            sequence: *delivery,
+            what: what.into(),
+            state: String::new(),
+            content: String::new(),
+        };
+        leaf(scope, &entry.leaf())?;
     }
-    Ok(revived)
+    Ok(changed)
 }
 
 fn id_of(application: &pb::Application) -> Result<uuid::Uuid, StoreError> {

@@ -50,6 +50,7 @@ pub(super) enum Command {
     Settle(Box<Lease>, Settlement, Reply<()>),
     Strike(i64, usize, Reply<usize>),
     Revive(Vec<i64>, Reply<usize>),
+    Resend(Vec<i64>, Reply<usize>),
     Forget(i64, Reply<usize>),
 }
 
@@ -246,6 +247,9 @@ fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) 
         Command::Revive(deliveries, reply) => {
             apart(scope, reply, |s| outbox::revive(s, &deliveries))
         }
+        Command::Resend(deliveries, reply) => {
+            apart(scope, reply, |s| outbox::resend(s, &deliveries))
+        }
         Command::Forget(before, reply) => apart(scope, reply, |s| write::forget(s, before)),
     }
 }
@@ -298,9 +302,10 @@ fn refuse(command: Command) -> Finish {
         Command::Apply(_, reply) => not_run(reply),
         Command::Record(_, reply) | Command::Settle(_, _, reply) => not_run(reply),
         Command::Lease { reply, .. } => not_run(reply),
-        Command::Revive(_, reply) | Command::Forget(_, reply) | Command::Strike(_, _, reply) => {
-            not_run(reply)
-        }
+        Command::Revive(_, reply)
+        | Command::Resend(_, reply)
+        | Command::Forget(_, reply)
+        | Command::Strike(_, _, reply) => not_run(reply),
     }
 }
 
