@@ -18,6 +18,7 @@ pub mod verify;
 pub mod store;
 pub mod intake;
 pub mod dispatch;
+pub mod reconcile;
 pub mod edge;
 pub mod sim;
 pub mod cli;

@@ -2,6 +2,7 @@
 
 mod certs;
 mod check;
+mod compare;
 mod deliveries;
 mod demo;
 mod serve;
@@ -41,6 +42,8 @@ enum Command {
     Token(token::Arguments),
     /// List and replay parked deliveries.
     Deliveries(deliveries::Arguments),
+    /// Compare a month's paid subsidies with the national list (错保、漏保).
+    Compare(compare::Arguments),
 }
 
 /// Parses the command line, runs the command and says how it ended.
@@ -55,6 +58,7 @@ pub fn run() -> ExitCode {
         Command::Certs(arguments) => certs::run(arguments),
         Command::Token(arguments) => token::run(arguments),
         Command::Deliveries(arguments) => deliveries::run(arguments),
+        Command::Compare(arguments) => compare::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

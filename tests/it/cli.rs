@@ -17,8 +17,17 @@ use crate::{
 fn help_names_every_command() {
     let help = tongban(&["--help"]);
     assert!(help.status.success());
-    let commands =
-        ["demo", "serve", "check", "translate", "simulate", "certs", "token", "deliveries"];
+    let commands = [
+        "demo",
+        "serve",
+        "check",
+        "translate",
+        "simulate",
+        "certs",
+        "token",
+        "deliveries",
+        "compare",
+    ];
     for command in commands {
         assert!(said(&help).contains(&format!("\n  {command} ")), "{}", said(&help));
         let own = tongban(&[command, "--help"]);

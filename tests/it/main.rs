@@ -12,6 +12,7 @@
 mod architecture;
 mod cli;
 mod clients;
+mod compare;
 mod config_faults;
 mod demo;
 mod dispatch;
