@@ -153,6 +153,7 @@ struct Metrics {
     refused: IntCounterVec,
     deliveries: IntCounterVec,
     questions: IntCounterVec,
+    limits: IntCounterVec,
 }
 
 static METRICS: LazyLock<Option<Metrics>> = LazyLock::new(|| {
@@ -182,7 +183,13 @@ static METRICS: LazyLock<Option<Metrics>> = LazyLock::new(|| {
         "Questions about people, by asking party, question and outcome.",
         &["party", "question", "outcome"],
     );
+    let limits = counter(
+        "tongban_limits_total",
+        "What statutory limits said, by business, limit and event.",
+        &["business", "limit", "event"],
+    );
     Some(Metrics {
+        limits: limits.ok()?,
         questions: questions.ok()?,
         taken: taken.ok()?,
         refused: refused.ok()?,
@@ -216,6 +223,13 @@ pub fn count_delivery(party: &str, outcome: &str) {
 pub fn count_question(party: &str, question: &str, outcome: &str) {
     if let Some(metrics) = &*METRICS {
         metrics.questions.with_label_values(&[party, question, outcome]).inc();
+    }
+}
+
+/// Counts what a statutory limit said.
+pub fn count_limit(business: &str, limit: &str, event: &str) {
+    if let Some(metrics) = &*METRICS {
+        metrics.limits.with_label_values(&[business, limit, event]).inc();
     }
 }
 

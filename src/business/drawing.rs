@@ -1,13 +1,17 @@
-//! Draws the state machines that run, for `docs/states.md`, and holds the page equal to them.
+//! Draws the state machines that run, for `docs/states.md`, lists the limits, for `docs/clock.md`, and
+//! holds the pages equal to them.
 //! `TONGBAN_WRITE_DOCS=1 cargo test --lib drawing` writes it.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use crate::{
-    business,
+    business::{
+        self,
+        clock::{Length, Start},
+    },
     model::{
         lifecycle::{Actor, Effect, Machine, Step},
-        pb::{Business, State},
+        pb::{Business, EventType, State},
     },
 };
 
@@ -77,6 +81,54 @@ fn label(step: &Step) -> String {
         Effect::SendResult => ", result sent",
     };
     format!("{} ({by}{told})", step.event.as_str_name())
+}
+
+/// The rows of `docs/clock.md`.
+fn limits() -> String {
+    let mut rows = String::new();
+    for business in Business::ALL {
+        for limit in business::limits(business) {
+            let length = match limit.length {
+                Length::WorkingDays(count) => format!("{count} working days"),
+                Length::Days(count) => format!("{count} days"),
+                Length::BookedDay => "the booked day".to_owned(),
+            };
+            let named = |events: &[EventType]| {
+                let names: Vec<&str> = events.iter().map(EventType::as_str_name).collect();
+                names.join(", ")
+            };
+            let from = match limit.starts {
+                Start::Complete => "complete papers".to_owned(),
+                Start::Accepted => "the day of acceptance".to_owned(),
+                Start::On(events) => named(events),
+                Start::After(kind, _) => format!("the last day of {}", kind.as_str_name()),
+            };
+            let passing = limit.passing.map_or("", |(_, event)| event.as_str_name());
+            let pauses = if limit.pauses { ", pauses" } else { "" };
+            let _ = writeln!(
+                rows,
+                "| `{}` | {} | {length}{pauses} | {from} | {} | {passing} | {} |",
+                business.code(),
+                limit.kind.as_str_name(),
+                named(limit.stops),
+                limit.source
+            );
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_page_lists_the_limits_that_run() {
+    const HEAD: &str = "|---|---|---|---|---|---|---|\n";
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clock.md");
+    let text = fs::read_to_string(&file).unwrap();
+    let (opening, _) = text.split_once(HEAD).unwrap();
+    let whole = format!("{opening}{HEAD}{}", limits());
+    if std::env::var_os("TONGBAN_WRITE_DOCS").is_some() {
+        fs::write(&file, &whole).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), whole, "list the limits anew");
 }
 
 #[test]

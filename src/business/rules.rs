@@ -124,26 +124,18 @@ impl Rulebook {
         chapter.rules.iter().filter(in_force).filter_map(asked).collect()
     }
 
-    /// Every rule: business, province (empty for the base), id, sentence, source.
-    pub fn list(&self) -> Vec<(Business, String, [&str; 3])> {
-        let mut rows: Vec<_> = self
-            .chapters
-            .iter()
-            .flat_map(|((business, province), chapter)| {
-                let row =
-                    move |rule: &'_ Arc<Rule>| (*business, province.clone(), Arc::clone(rule));
-                chapter.rules.iter().map(row).collect::<Vec<_>>()
-            })
-            .collect();
-        rows.sort_by(|a, b| (a.0 as i32, &a.2.id, &a.1).cmp(&(b.0 as i32, &b.2.id, &b.1)));
-        // A province's chapter holds the base rules too; each is listed once, where it stands.
-        let mut seen = std::collections::HashSet::new();
-        let mut listed = Vec::new();
-        for (business, province, rule) in rows {
-            if seen.insert(Arc::as_ptr(&rule)) {
-                let chapter = &self.chapters[&(business, province.clone())];
-                if let Some(kept) = chapter.rules.iter().find(|one| Arc::ptr_eq(one, &rule)) {
-                    listed.push((business, province, [&*kept.id, &*kept.says, &*kept.source]));
+    /// Every rule, where it stands: business, province (empty for the country), and id, sentence
+    /// and source.
+    pub fn list(&self) -> Vec<(Business, &str, [&str; 3])> {
+        let mut chapters: Vec<_> = self.chapters.iter().collect();
+        chapters.sort_by_key(|((business, province), _)| (*business as i32, province));
+        let mut listed: Vec<(Business, &str, [&str; 3])> = Vec::new();
+        for ((business, province), chapter) in chapters {
+            for rule in &chapter.rules {
+                // A province's chapter holds the country's rules too; each is listed once.
+                let known = listed.iter().any(|(of, _, [id, ..])| of == business && *id == rule.id);
+                if !known {
+                    listed.push((*business, province, [&rule.id, &rule.says, &rule.source]));
                 }
             }
         }

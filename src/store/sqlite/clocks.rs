@@ -19,6 +19,7 @@ use crate::{
             writer::Scope,
         },
     },
+    telemetry,
 };
 
 /// Lets the application's clocks take note of the step, and writes them when they did.
@@ -94,6 +95,10 @@ pub(super) fn strike_one(scope: &mut Scope<'_>, seq: i64, now: i64) -> Result<()
             }
             return Ok(());
         };
+        let (limit, said) = (struck.deadline.kind().as_str_name(), struck.event.as_str_name());
+        telemetry::count_limit(&row.business.code(), limit, said);
+        let application = uuid::Uuid::from_bytes(row.id);
+        tracing::warn!(application.id = %application, limit, said, "a limit spoke");
         let event = pb::ApplicationEvent {
             r#type: struck.event as i32,
             deadline: Some(struck.deadline),
