@@ -14,7 +14,7 @@ use crate::{
     breaker::{Admission, Breaker},
     config::{self, Verification},
     model::{fault::Fault, trace::TraceContext},
-    verify::{Failure, Side, answer, exchange, marriage::Record, read, repair::repair},
+    verify::{Failure, RESTS, Side, answer, exchange, marriage::Record, read, repair::repair},
 };
 
 /// One provincial library.
@@ -67,7 +67,7 @@ impl Registry {
     ) -> Result<Vec<Record>, Failure> {
         if let Admission::NotBefore(when) = self.breaker.admit(Instant::now()) {
             let wait = when.saturating_duration_since(Instant::now());
-            return Err(Failure::new("the breaker is open", wait));
+            return Err(Failure::new(RESTS, wait));
         }
         let began = Instant::now();
         let request = self
