@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use cel::{Context, Program, Value};
+use cel::{Context, Env, Program, Value};
 use jiff::civil::Date;
 
 pub use crate::business::rules::facts::{Benefit, Certificate, Facts, Household, Marital, Topic};
@@ -90,6 +90,8 @@ struct Chapter {
 pub struct Rulebook {
     /// By business, and by province code; the empty code is the base.
     chapters: HashMap<(Business, String), Chapter>,
+    /// CEL's own functions; built once, since that takes longer than all rules together.
+    env: Arc<Env>,
 }
 
 impl Rulebook {
@@ -112,7 +114,7 @@ impl Rulebook {
                 && rule.from <= day
                 && rule.until.is_none_or(|until| day <= until)
         };
-        let mut context = Context::default();
+        let mut context = Context::with_env(Arc::clone(&self.env));
         add_functions(&mut context);
         let (application, details) = chapter.wanted.read(content);
         context.add_variable_from_value("application", application);

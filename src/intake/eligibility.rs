@@ -46,6 +46,9 @@ impl Intake {
             return found;
         };
         let facts = ask(verifier, application, &topics, trace).await;
+        if topics.iter().all(|topic| !facts.told(*topic)) {
+            return found; // Nothing was told: the questions are what they were.
+        }
         let place = (stage, province(application));
         self.rulebook.judge(place, application, content, day, Some(&facts))
     }

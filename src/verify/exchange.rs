@@ -16,7 +16,7 @@ use crate::{
     config::{self, KeyCipher, QuestionIdentity, Verification},
     model::{clock, fault::Fault, trace::TraceContext},
     verify::{
-        Failure, Subject,
+        Failure, RESTS, Subject,
         answer::{LATER, Refused, body, code_of, encoded, records_of},
         key::{self, Key, KeyRing},
     },
@@ -145,7 +145,7 @@ impl Exchange {
         })?;
         if let Admission::NotBefore(when) = service.breaker.admit(Instant::now()) {
             let wait = when.saturating_duration_since(Instant::now());
-            return Err(Failure::new("the breaker is open", wait));
+            return Err(Failure::new(RESTS, wait));
         }
         let began = Instant::now();
         let asked = self.all_pages(service, question, person, more, (until, trace)).await;

@@ -68,6 +68,9 @@ pub(crate) struct Failure {
     retry_after: Duration,
 }
 
+/// The note of a question that was not asked, because its service's breaker is open.
+const RESTS: &str = "the breaker is open";
+
 impl Failure {
     fn new(note: impl Into<String>, retry_after: Duration) -> Self {
         Self { note: note.into(), retry_after }
@@ -325,7 +328,12 @@ fn standing(marriages: Marriages) -> pb::MaritalStanding {
 
 /// Tells operations why, and the asker only that there is no answer.
 fn silent(question: &str, failure: &Failure) -> Silent {
-    tracing::warn!(question, note = failure.note, "a question was not answered");
+    // That a service rests was told when its breaker opened; under load nearly all are such.
+    if failure.note == RESTS {
+        tracing::debug!(question, "a question was not asked: the service rests");
+    } else {
+        tracing::warn!(question, note = failure.note, "a question was not answered");
+    }
     Silent { retry_after: failure.retry_after.max(Duration::from_secs(1)) }
 }
 

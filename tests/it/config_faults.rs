@@ -309,6 +309,71 @@ const ALL: &[Broken] = &[
         Of(",township"),
         &["code,name,level"],
     ),
+    broken(
+        "a county that nobody decides for",
+        "routes.toml",
+        Replace(
+            "from = 2010-01-01\nlevel = \"registry\"",
+            "from = 2011-02-01\nlevel = \"registry\"",
+        ),
+        At(usize::MAX),
+        &["marriage_registration has no authority in", "2010-01-01"],
+    ),
+    broken(
+        "two authorities on one day",
+        "routes.toml",
+        Replace("  \"230102\",", "  \"230102\", \"230102\","),
+        Of("\"230102\", \"230102\""),
+        &["two authorities"],
+    ),
+    broken(
+        "a route for no division",
+        "routes.toml",
+        Replace("\"230102\"", "\"239999\""),
+        Of("\"239999\""),
+        &["239999", "no division"],
+    ),
+    broken(
+        "divisions that follow each other in a circle",
+        "succession.csv",
+        Replace(
+            "2014-01-01,upgraded,230182,",
+            "2013-01-01,renamed,230191,甲,230192,乙,,\n2013-06-01,renamed,230192,乙,230191,甲,,\n2014-01-01,upgraded,230182,",
+        ),
+        Of("230191,甲,230192"),
+        &["circle"],
+    ),
+    broken(
+        "a rule that names an unknown field",
+        "rules/disability_subsidy.toml",
+        Replace("!details.orphanAllowance", "!details.orphanPension"),
+        Of("orphanPension"),
+        &["`details.orphanPension` is no field"],
+    ),
+    broken(
+        "a rule that never holds",
+        "rules/marriage_registration.toml",
+        Replace("from = 2021-01-01", "from = 2021-01-01\nuntil = 2020-12-31"),
+        Of("until = 2020-12-31"),
+        &["never holds"],
+    ),
+    broken(
+        "a rule of a province that replaces the country's",
+        "parties/44-guangdong/rules/disability_subsidy.toml",
+        Replace(
+            "[values]",
+            "[[rule]]\nid = \"S4\"\nsource = \"x\"\nfrom = 2020-01-01\nrequire = \"details.level == '1'\"\notherwise = \"ask\"\nfield = \"disabilitySubsidy.level\"\nsays = \"x\"\n[values]",
+        ),
+        Of("[[rule]]"),
+        &["S4", "not replace"],
+    ),
+    broken(
+        "a holiday that is no day",
+        "calendar/2026.csv",
+        Replace("2026-05-01,off", "2026-05-01,free"),
+        Of("2026-05-01,free"),
+        &["`off` or `work`"],
+    ),
 ];
 
 /// The faulty lines of what a command said, `file:line: words`, and whether it exited with 1.

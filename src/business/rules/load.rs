@@ -11,7 +11,7 @@ use std::{
 };
 
 use cel::{
-    Program,
+    Env, Program,
     common::ast::{Expr, IdedExpr, LiteralValue, operators},
 };
 use jiff::civil::Date;
@@ -123,7 +123,8 @@ impl Rulebook {
                 chapters.insert((business, province), chapter);
             }
         }
-        if faults.is_empty() { Ok(Self { chapters }) } else { Err(faults) }
+        let env = Arc::new(Env::stdlib());
+        if faults.is_empty() { Ok(Self { chapters, env }) } else { Err(faults) }
     }
 }
 

@@ -62,7 +62,7 @@ const COLUMNS: [Column; 13] = [
     ("sent", |cell| cell.submitted),
     ("taken", |cell| cell.accepted),
     ("arrived", |cell| cell.delivered),
-    ("decided", |cell| cell.decided),
+    ("done", |cell| cell.decided),
     ("denied", |cell| cell.denied),
     ("asked", |cell| cell.supplemented),
     ("moved", |cell| cell.moved),
@@ -71,29 +71,31 @@ const COLUMNS: [Column; 13] = [
     ("by rule", |cell| cell.excluded),
     ("twice", |cell| cell.found_twice),
     ("lost", |cell| cell.lost),
-    ("doubled", |cell| cell.duplicated),
+    ("dup.", |cell| cell.duplicated),
 ];
 
 /// The outcome, a row per business and direction, within 120 columns.
 pub(super) fn table(outcome: &Outcome) -> String {
-    let mut text = format!("{:<21} {:<8} {:<8}", "business", "", "way");
-    COLUMNS.iter().for_each(|(name, _)| text.push_str(&format!("{name:>6} ")));
+    let mut text = format!("{:<21} {:<8} {:<4}", "business", "", "way");
+    for (name, _) in COLUMNS {
+        text.push_str(&format!("{:>1$} ", name, name.len().max(4)));
+    }
     text.push('\n');
     let mut row = |business: &str, way: &str, cell: &Cell| {
-        text.push_str(&format!("{business:<21} {} {way:<8}", chinese(business)));
+        text.push_str(&format!("{business:<21} {} {way:<4}", chinese(business)));
         for (name, value) in COLUMNS {
-            text.push_str(&format!("{:>1$} ", value(cell), name.len().max(6)));
+            text.push_str(&format!("{:>1$} ", value(cell), name.len().max(4)));
         }
         text.push('\n');
     };
     for ((business, direction), cell) in &outcome.cells {
-        row(business, direction, cell);
+        row(business, direction.trim_end_matches("bound"), cell);
     }
     row("total", "", &outcome.total);
     text + &format!(
-        "asked: papers asked for and handed in; moved: the household moved and its benefit with it; \
-         lapsed:\nnobody came for the divorce certificate, deemed withdrawn; by rule, twice: sent besides, and refused as had to be. \
-         Parked {}, altered {}, refused unexpectedly {}.\n\
+        "done: decided; asked: papers asked for and handed in; moved: the benefit moved with the household;\n\
+         lapsed: nobody came for the divorce certificate, deemed withdrawn; by rule, twice: sent besides,\n\
+         and refused as had to be. Parked {}, altered {}, refused unexpectedly {}.\n\
          submit latency: p50 {:.1} ms, p99 {:.1} ms; {:.1} s; gateway restarted {} times",
         outcome.total.parked,
         outcome.total.altered,
