@@ -214,7 +214,7 @@ mod tests {
         let rows = "2012-01-01,split,110228,a,110301,b,,\n2012-01-01,split,110228,a,110302,c,,\n\
                     2014-01-01,merged,110301,b,110303,d,,\n2014-01-01,merged,110302,c,110303,d,,\n\
                     2016-01-01,renamed,110303,d,110118,e,,\n";
-        assert_eq!(self::table(rows, &[110_118]).unwrap().heir("110228"), Heir::One(110_118));
+        assert_eq!(table(rows, &[110_118]).unwrap().heir("110228"), Heir::One(110_118));
     }
 
     #[test]
