@@ -110,7 +110,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let files = [("paid", paid_file), ("national", national_file)];
     if arguments.json {
-        say(&format!("{}\n", as_json(&tally, &files, began.elapsed())))?;
+        say(&format!("{}\n", as_json(&terms, &tally, &files, began.elapsed())))?;
     } else {
         say(&as_table(&tally, &files, began.elapsed()))?;
     }
@@ -327,7 +327,7 @@ fn as_table(tally: &Tally, files: &Files, took: Duration) -> String {
     out
 }
 
-fn as_json(tally: &Tally, files: &Files, took: Duration) -> serde_json::Value {
+fn as_json(terms: &Terms, tally: &Tally, files: &Files, took: Duration) -> serde_json::Value {
     let kinds: Vec<_> = Kind::ALL
         .iter()
         .zip(tally.kinds)
@@ -342,6 +342,8 @@ fn as_json(tally: &Tally, files: &Files, took: Duration) -> serde_json::Value {
         json!({ "count": count, "fen": fen })
     };
     let mut out = json!({
+        "month": terms.month.to_string(),
+        "province": format!("{:02}", terms.province),
         "wrong": sum(Cover::Wrong),
         "missed": sum(Cover::Missed),
         "ask": sum(Cover::Ask),

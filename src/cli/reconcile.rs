@@ -181,11 +181,11 @@ impl Day<'_> {
         let code = self.party.entry.code.as_str();
         let theirs = self.books(self.day, true).await?;
         let here: BTreeSet<&str> = ours.iter().map(|row| row.message_number.as_str()).collect();
-        let elsewhere = theirs.messages.iter().any(|m| !here.contains(m.message_number.as_str()));
-        let ever = match elsewhere {
-            true => self.store.exchanged(code, 0, i64::MAX).await?,
-            false => Vec::new(),
-        };
+        let numbers = theirs.messages.iter().map(|message| &message.message_number);
+        let strange: BTreeSet<String> =
+            numbers.filter(|number| !here.contains(number.as_str())).cloned().collect();
+        let ever =
+            if strange.is_empty() { Vec::new() } else { self.store.sent(code, strange).await? };
         let mut found = Vec::new();
         for one in messages(ours, &theirs.messages, &ever) {
             let business = ours.iter().find(|row| Some(row.delivery) == one.delivery);

@@ -95,11 +95,17 @@ impl Routes {
             routes.add(entry.get_ref(), divisions, &mut say);
         }
         let covered = (date(&table.covered.from), date(&table.covered.until));
-        if let (Some(from), Some(until)) = covered {
+        if let (Some(from), Some(until)) = covered
+            && from <= until
+        {
             let gaps = routes.gaps(divisions, (from, until));
             faults.extend(gaps.into_iter().map(|gap| Fault::new(file, 0, gap)));
         } else {
-            faults.push(Fault::new(file, 1, "`covered` must hold two dates"));
+            faults.push(Fault::new(
+                file,
+                1,
+                "`covered` must hold two dates, `from` not after `until`",
+            ));
         }
         if faults.is_empty() { Ok(routes) } else { Err(faults) }
     }
@@ -233,8 +239,11 @@ mod tests {
     }
 
     fn faults(routes: &str) -> Vec<(usize, String)> {
+        faults_of("covered = { from = 2020-01-01, until = 2030-12-31 }\n", routes)
+    }
+
+    fn faults_of(covered: &str, routes: &str) -> Vec<(usize, String)> {
         let file = std::env::temp_dir().join(format!("routes-{}.toml", uuid::Uuid::new_v4()));
-        let covered = "covered = { from = 2020-01-01, until = 2030-12-31 }\n";
         fs::write(&file, format!("{covered}{routes}")).unwrap();
         let loaded = Routes::load(&file, &divisions());
         fs::remove_file(file).unwrap();
@@ -265,6 +274,8 @@ mod tests {
     #[test]
     fn a_county_without_an_authority_is_told_with_its_first_day() {
         assert_eq!(faults(&route("\"\"", "from = 2020-01-01")), []);
+        let backwards = "covered = { from = 2030-01-01, until = 2020-12-31 }\n";
+        assert!(faults_of(backwards, "")[0].1.contains("`from` not after"), "nothing is proved");
         let late = faults(&route("\"\"", "from = 2021-01-01"));
         assert_eq!(late.len(), 6, "{late:?}");
         assert!(late[0].1.contains("more on 2020-01-01"), "{late:?}");

@@ -93,7 +93,12 @@ impl Divisions {
     /// What a 6, 9 or 12-digit code means today: it may have been withdrawn since it was written.
     pub fn today(&self, code: &str) -> Today<'_> {
         if let Some((_, division)) = self.county(code) {
-            return Today::Stands(division);
+            // Its county stands, but the town may have left it.
+            let left = self.succession.left(code);
+            let new = left.and_then(|county| Some((county, self.table.get(&county)?)));
+            return new.map_or(Today::Stands(division), |(county, division)| {
+                Today::Became(format!("{county:06}"), division)
+            });
         }
         if !matches!(code.len(), 6 | 9 | 12) {
             return Today::Unknown;

@@ -1,10 +1,11 @@
 //! Changes of county-level divisions (行政区划变更): merged, split, renamed, recoded, raised to another
 //! kind. `config/succession.csv` beside the table of divisions: first line `# ` and the source, then
 //! `date,kind,old_code,old_name,new_code,new_name,towns,note`. A split has a row for each part;
-//! `towns` may hold the 9-digit prefixes that went to it, with spaces between.
+//! `towns` may hold the 9-digit prefixes that went to it, with spaces between. A county that lost
+//! towns and stands has a row that must name them.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     path::Path,
 };
 
@@ -23,7 +24,12 @@ struct Change {
 
 /// What has become of withdrawn codes.
 #[derive(Clone, Debug, Default)]
-pub struct Succession(BTreeMap<u32, Vec<Change>>);
+pub struct Succession {
+    /// Codes of counties that were withdrawn.
+    withdrawn: BTreeMap<u32, Vec<Change>>,
+    /// Towns that left a county which stands: nine digits, and the county they went to.
+    left: HashMap<u32, u32>,
+}
 
 /// Where a code is today.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +56,18 @@ impl Succession {
         for (number, line) in text.lines().enumerate().skip(2) {
             let line_number = number + 1;
             match row(line, line_number) {
-                Some((old, change)) => table.0.entry(old).or_default().push(change),
+                Some((old, change)) if stands(old) => {
+                    let fault = table.take_away(old, &change, &stands);
+                    faults.extend(fault.map(|text| Fault::new(file, line_number, text)));
+                }
+                Some((old, change)) => {
+                    let parts = table.withdrawn.entry(old).or_default();
+                    if parts.iter().any(|other| other.to == change.to) {
+                        let text = format!("{old} leads to {} twice", change.to);
+                        faults.push(Fault::new(file, line_number, text));
+                    }
+                    parts.push(change);
+                }
                 None => faults.push(Fault::new(
                     file,
                     line_number,
@@ -58,38 +75,63 @@ impl Succession {
                 )),
             }
         }
-        for (old, changes) in &table.0 {
+        for (old, changes) in &table.withdrawn {
             let line = changes.first().map_or(0, |change| change.line);
-            if stands(*old) {
-                let text = format!("{old} stands in the table of divisions; it was not withdrawn");
-                faults.push(Fault::new(file, line, text));
-            }
-            if let Some(text) = table.end(*old, &stands) {
+            if let Some(text) = table.end(*old, &mut Vec::new(), &stands) {
                 faults.push(Fault::new(file, line, text));
             }
         }
         if faults.is_empty() { Ok(table) } else { Err(faults) }
     }
 
-    /// What is wrong with the ways that lead on from a code.
-    fn end(&self, old: u32, stands: &impl Fn(u32) -> bool) -> Option<String> {
-        let (mut open, mut seen) = (vec![old], HashSet::new());
-        while let Some(code) = open.pop() {
-            if !seen.insert(code) {
-                return Some(format!("{old} comes back to {code}: a circle"));
-            }
-            for change in self.0.get(&code).into_iter().flatten() {
-                match (self.0.contains_key(&change.to), stands(change.to)) {
-                    (_, true) => {}
-                    (true, false) => open.push(change.to),
-                    (false, false) => {
-                        let to = change.to;
-                        return Some(format!("{old} leads to {to}, which is no division today"));
-                    }
-                }
+    /// Notes the towns that left a county which stands, or says what is wrong with the row.
+    fn take_away(
+        &mut self,
+        old: u32,
+        change: &Change,
+        stands: &impl Fn(u32) -> bool,
+    ) -> Option<String> {
+        if change.towns.is_empty() {
+            let text = "stands in the table of divisions; it was not withdrawn: take it out, or \
+                        name the towns that left it";
+            return Some(format!("{old} {text}"));
+        }
+        let to = change.to;
+        if !stands(to) || to == old {
+            return Some(format!("{old} leads to {to}, which is no other division of today"));
+        }
+        let towns = change.towns.iter().filter_map(|town| town.parse::<u32>().ok());
+        let mut twice = None;
+        for town in towns {
+            if self.left.insert(town, to).is_some() {
+                twice = Some(format!("{town} left {old} twice"));
             }
         }
-        None
+        twice
+    }
+
+    /// The county that a township (9 or 12 digits) left its own for.
+    pub fn left(&self, code: &str) -> Option<u32> {
+        self.left.get(&code.get(..9)?.parse().ok()?).copied()
+    }
+
+    /// What is wrong with the ways that lead on from a code; `way` is how it was come to.
+    fn end(&self, old: u32, way: &mut Vec<u32>, stands: &impl Fn(u32) -> bool) -> Option<String> {
+        if way.contains(&old) {
+            return Some(format!("{} comes back to {old}: a circle", way[0]));
+        }
+        way.push(old);
+        let changes = self.withdrawn.get(&old).into_iter().flatten();
+        let fault = changes.filter(|change| !stands(change.to)).find_map(|change| {
+            let to = change.to;
+            if self.withdrawn.contains_key(&to) {
+                self.end(to, way, stands)
+            } else {
+                Some(format!("{old} leads to {to}, which is no division today"))
+            }
+        });
+        way.pop();
+        fault
     }
 
     /// What a code of 6, 9 or 12 digits has become.
@@ -110,14 +152,14 @@ impl Succession {
 
     /// The table has no circle: [`Self::load`] saw to it.
     fn follow(&self, old: u32, code: &str, ends: &mut Vec<u32>) {
-        let Some(changes) = self.0.get(&old) else { return };
+        let Some(changes) = self.withdrawn.get(&old) else { return };
         let town = |change: &&Change| {
             change.towns.iter().any(|town| code.len() >= 9 && code.starts_with(town.as_str()))
         };
         let named: Vec<&Change> = changes.iter().filter(town).collect();
         let parts = if named.is_empty() { changes.iter().collect() } else { named };
         for change in parts {
-            if self.0.contains_key(&change.to) {
+            if self.withdrawn.contains_key(&change.to) {
                 self.follow(change.to, "", ends);
             } else {
                 ends.push(change.to);
@@ -128,7 +170,7 @@ impl Succession {
     /// When the code was withdrawn.
     pub fn withdrawn(&self, code: &str) -> Option<Date> {
         let old: u32 = code.get(..6)?.parse().ok()?;
-        self.0.get(&old)?.first().map(|change| change.date)
+        self.withdrawn.get(&old)?.first().map(|change| change.date)
     }
 }
 
@@ -139,7 +181,8 @@ fn row(line: &str, number: usize) -> Option<(u32, Change)> {
     KINDS.contains(&kind).then_some(())?;
     let towns: Vec<String> = towns.split_whitespace().map(str::to_owned).collect();
     let prefix = |town: &String| town.len() == 9 && town.bytes().all(|byte| byte.is_ascii_digit());
-    towns.iter().all(prefix).then_some(())?;
+    let own = |town: &String| prefix(town) && town.starts_with(old);
+    towns.iter().all(own).then_some(())?;
     Some((code(old)?, Change { date: date.parse().ok()?, to: code(new)?, towns, line: number }))
 }
 
@@ -167,6 +210,27 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_split_that_merge_again_are_no_circle() {
+        let rows = "2012-01-01,split,110228,a,110301,b,,\n2012-01-01,split,110228,a,110302,c,,\n\
+                    2014-01-01,merged,110301,b,110303,d,,\n2014-01-01,merged,110302,c,110303,d,,\n\
+                    2016-01-01,renamed,110303,d,110118,e,,\n";
+        assert_eq!(table(rows, &[110_118]).unwrap().heir("110228"), Heir::One(110_118));
+    }
+
+    #[test]
+    fn towns_that_left_a_county_which_stands_are_known_by_their_digits() {
+        let row = "2021-04-09,split,330110,a,330113,b,330110001,\n";
+        let found = table(row, &[330_110, 330_113]).unwrap();
+        assert_eq!(found.left("330110001"), Some(330_113));
+        assert_eq!(found.left("330110001002"), Some(330_113));
+        assert_eq!((found.left("330110002"), found.left("330110")), (None, None));
+        let gone = table(row, &[330_110]).unwrap_err();
+        assert!(gone[0].message.contains("no other division"), "{gone:?}");
+        let twice = table(&row.repeat(2), &[330_110, 330_113]).unwrap_err();
+        assert!(twice[0].line == 4 && twice[0].message.contains("twice"), "{twice:?}");
+    }
+
+    #[test]
     fn a_circle_a_dead_end_and_a_code_that_stands_are_told_with_their_lines() {
         let circle =
             "2012-01-01,renamed,110228,a,110229,b,,\n2013-01-01,renamed,110229,b,110228,a,,\n";
@@ -176,6 +240,10 @@ mod tests {
         assert!(dead[0].message.contains("no division today"));
         let stands = table("2012-01-01,renamed,110228,a,110118,b,,\n", &[110_118, 110_228]);
         assert!(stands.unwrap_err()[0].message.contains("was not withdrawn"));
+        let twice = "2012-01-01,split,110228,a,110118,b,,\n2012-01-01,split,110228,a,110118,b,,\n";
+        assert!(table(twice, &[110_118]).unwrap_err()[0].message.contains("twice"));
+        let foreign = "2012-01-01,split,110228,a,110118,b,110229001,\n";
+        assert_eq!(table(foreign, &[110_118]).unwrap_err()[0].line, 3);
         let form = table("2012-01-01,vanished,110228,a,110118,b,,\n", &[110_118]).unwrap_err();
         assert_eq!(form[0].line, 3);
     }

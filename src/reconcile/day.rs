@@ -115,9 +115,9 @@ pub fn pending(ours: &[Exchanged]) -> Vec<Discrepancy> {
     ours.iter().filter_map(|row| Some(of(row, fate(row.progress)?))).collect()
 }
 
-/// Compares messages: `ours` of the day, `theirs` of the day, and `ever`, all that we ever sent
-/// them. What they hold of another day is no difference, and [`Fate::NotKnown`] is one only when
-/// they do not hold it on any other day either: ask for each.
+/// Compares messages: `ours` of the day, `theirs` of the day, and `ever`, those of theirs that we
+/// sent at any time. What they hold of another day is no difference, and [`Fate::NotKnown`] is one
+/// only when they do not hold it on any other day either: ask for each.
 pub fn messages(
     ours: &[Exchanged],
     theirs: &[HeldMessage],

@@ -2,6 +2,7 @@
 //! written down in `docs/reconciliation.md`.
 
 use std::{
+    fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, BufRead},
 };
@@ -48,6 +49,12 @@ impl Month {
         };
         jiff::civil::Date::new(year, month, day).ok().filter(|_| year >= 1900)?;
         Some(Self(u16::try_from(i32::from(year) * 12 + i32::from(month) - 1).ok()?))
+    }
+}
+
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.0 / 12, self.0 % 12 + 1)
     }
 }
 
@@ -374,7 +381,7 @@ mod tests {
     #[test]
     fn months_and_money_are_read_in_every_spelling() {
         let month = Month::parse("2026-10");
-        assert!(month.is_some());
+        assert_eq!(month.map(|month| month.to_string()).as_deref(), Some("2026-10"));
         for text in ["202610", "2026/10", "2026年10月", "2026-10-31", "20261031", "2026年10月1日"]
         {
             assert_eq!(Month::parse(text), month, "{text}");

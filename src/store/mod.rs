@@ -176,6 +176,16 @@ pub trait Store: Send + Sync + 'static {
         until: i64,
     ) -> Result<Vec<Exchanged>, StoreError>;
 
+    /// Those deliveries to `party`, of any time, whose message number is one of `numbers`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn sent(
+        &self,
+        party: &str,
+        numbers: BTreeSet<String>,
+    ) -> Result<Vec<Exchanged>, StoreError>;
+
     /// The applications that `party` submitted in `from..until` (microseconds UTC), oldest first.
     ///
     /// # Errors

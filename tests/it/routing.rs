@@ -25,7 +25,9 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("320103", "320104", "2013 白下区并入秦淮区"),
     ("320502", "320508", "2012 沧浪区并入姑苏区"),
     ("330103", "330105", "2021 下城区并入拱墅区"),
-    ("330104", "330102", "2021 江干区并入上城区"),
+    ("350681", "350604", "2021 龙海市改龙海区"),
+    ("350402", "350404", "2021 梅列区并入三元区"),
+    ("540530", "540581", "2023 错那县改错那市"),
     ("370205", "370203", "2012 四方区并入市北区"),
     ("370282", "370215", "2017 即墨市改即墨区"),
     ("371202", "370116", "2019 莱城区改济南市莱芜区"),
@@ -78,6 +80,20 @@ async fn a_division_that_stands_is_its_own_and_a_split_one_is_asked_about() {
     assert_eq!(refused["reason"], "UNKNOWN_DIVISION");
     let told = refused["violations"][0]["description"].as_str().unwrap();
     assert!(told.contains("130402") && told.contains("130403"), "{told}");
+    // 江干区's 下沙 and 白杨 went to 钱塘区 in 2021, the rest to 上城区; 余杭区 stands without 临平.
+    for (number, (town, today)) in
+        [("330104009", "330114"), ("330104005", "330102"), ("330110001", "330113")]
+            .into_iter()
+            .enumerate()
+    {
+        let paper = papers::subsidy(10 + u32::try_from(number).unwrap(), town);
+        let taken = caller.submit(&format!("s-t{number}"), &paper).await.expect(201).json();
+        assert_eq!(taken["handlingAuthority"]["division"], today, "{town}");
+        assert_eq!(taken["handlingAuthority"]["succeededFrom"], town);
+    }
+    let asked = caller.submit("s-5", &papers::subsidy(5, "330104")).await.expect(400).json();
+    let told = asked["violations"][0]["description"].as_str().unwrap();
+    assert!(told.contains("330102") && told.contains("330114"), "{told}");
     let never = caller.submit("s-3", &papers::subsidy(3, "239999")).await.expect(400).json();
     assert_eq!(never["reason"], "UNKNOWN_DIVISION");
 }

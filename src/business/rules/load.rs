@@ -1,6 +1,5 @@
-//! Reads and compiles the rule tables; every fault of every file with its line. What can be known
-//! to be wrong before any application comes is refused here: an unknown field, a code its list
-//! does not have, dates that never hold, a requirement that asks nothing.
+//! Reads and compiles the rule tables; every fault of every file with its line. An unknown field,
+//! a code its list lacks, dates that never hold, a requirement that asks nothing are refused here.
 
 use std::{
     collections::{BTreeMap, HashMap},

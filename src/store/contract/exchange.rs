@@ -36,6 +36,11 @@ async fn a_day_of_deliveries_is_read_and_a_lost_one_is_sent_again_with_a_questio
     assert_eq!((rows.len(), rows[0].progress), (1, Progress::Delivered));
     assert_eq!((rows[0].application, rows[0].message_number.as_str()), (id, number.as_str()));
 
+    let asked = [number.clone(), "00".repeat(16)].into();
+    let sent = store.sent("national", asked).await.unwrap();
+    assert_eq!((sent.len(), sent[0].delivery), (1, delivery));
+    assert!(store.sent("23", [number.clone()].into()).await.unwrap().is_empty());
+
     assert_eq!(store.resend(vec![delivery, 99]).await.unwrap(), 1);
     assert_eq!(store.resend(vec![delivery]).await.unwrap(), 0, "it is due already");
     let again = lease_one(store, "national").await.unwrap();

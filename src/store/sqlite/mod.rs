@@ -11,6 +11,7 @@ mod write;
 mod writer;
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, TryLockError},
     path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -263,6 +264,15 @@ impl Store for Sqlite {
     ) -> Result<Vec<Exchanged>, StoreError> {
         let party = party.to_owned();
         self.read(move |connection, _| reconcile::exchanged(connection, &party, from..until)).await
+    }
+
+    async fn sent(
+        &self,
+        party: &str,
+        numbers: BTreeSet<String>,
+    ) -> Result<Vec<Exchanged>, StoreError> {
+        let party = party.to_owned();
+        self.read(move |connection, _| reconcile::sent(connection, &party, &numbers)).await
     }
 
     async fn submitted(&self, party: &str, from: i64, until: i64) -> Result<Vec<Uuid>, StoreError> {
