@@ -1,5 +1,5 @@
 //! The national data-sharing exchange platform's call convention (domain.md §7, after several
-//! public clients [S26a]): four `gjgxjhpt_*` fields, a key handed out per service, records by page.
+//! public clients \[S26a\]): four `gjgxjhpt_*` fields, a key handed out per service, records by page.
 //! Nothing personal leaves here but in the call itself.
 
 use std::{
