@@ -29,6 +29,7 @@ mod receiver;
 mod reconcile;
 mod restart;
 mod routing;
+mod samples;
 mod submit;
 mod traces;
 mod verification;
