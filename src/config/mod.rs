@@ -36,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// How deliveries are made.
     pub dispatch: Dispatch,
+    /// How long what is kept is kept.
+    pub retention: Retention,
     /// Traces and logs.
     pub telemetry: Telemetry,
     /// The parties, by code.
@@ -53,6 +55,8 @@ struct File {
     limits: Limits,
     #[serde(default)]
     dispatch: Dispatch,
+    #[serde(default)]
+    retention: Retention,
     #[serde(default)]
     telemetry: Telemetry,
 }
@@ -115,6 +119,8 @@ pub struct Limits {
     pub connections: usize,
     /// Writes waiting for the store before new work is shed.
     pub store_queue: usize,
+    /// Longest a stop may take, seconds; what is not done by then is handed over.
+    pub stop_seconds: u64,
 }
 
 impl Default for Limits {
@@ -126,6 +132,7 @@ impl Default for Limits {
             rate_per_second: 0,
             connections: 4096,
             store_queue: 4096,
+            stop_seconds: 40,
         }
     }
 }
@@ -164,6 +171,22 @@ impl Default for Dispatch {
             breaker_failures: 8,
             breaker_open_ms: 5_000,
         }
+    }
+}
+
+/// `[retention]`: how long what is kept is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Content of an application, in days after it has ended; 0 keeps it for ever.
+    pub content_days: u32,
+    /// Idempotency keys with their answers, days.
+    pub keys_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { content_days: 1095, keys_days: 30 }
     }
 }
 

@@ -34,7 +34,8 @@ impl Book {
 #[tokio::test]
 #[ignore = "writes into tests/golden/stores; run by hand before a schema changes"]
 async fn a_store_of_todays_schema() {
-    let (hub, home, away) = (Receiver::bind().await, Receiver::bind().await, Receiver::bind().await);
+    let (hub, home, away) =
+        (Receiver::bind().await, Receiver::bind().await, Receiver::bind().await);
     // Nothing is tried twice while the sample is taken.
     let plan = Plan::new()
         .set("dispatch", "backoff_ms", 3_600_000)
@@ -66,7 +67,8 @@ async fn a_store_of_todays_schema() {
     // 3. Withdrawn.
     let withdrawn = book.submit(&submitter, papers::child(3, "230103")).await;
     submitter.state(&withdrawn, &["FORWARDED"]).await;
-    book.post(&submitter, "44", &path(&withdrawn, "withdraw"), json!({"reason": "回原籍办理"})).await;
+    book.post(&submitter, "44", &path(&withdrawn, "withdraw"), json!({"reason": "回原籍办理"}))
+        .await;
     home.stores(4).await;
     // 4. A marriage at the hub, 5. stored there but not answered, 6. refused by it, 7. not taken.
     let marriage = book.submit(&submitter, papers::marriage(4)).await;

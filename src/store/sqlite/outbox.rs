@@ -171,7 +171,8 @@ pub(super) fn revive(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize,
 
 pub(super) fn resend(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
     let sql = "UPDATE deliveries SET state = 0, due = ?2, attempts = 0, unknown = 1 \
-               WHERE seq = ?1 AND state = 2";
+               WHERE seq = ?1 AND state = 2 AND EXISTS (SELECT 1 FROM applications a \
+               WHERE a.seq = deliveries.application AND a.purged IS NULL)";
     again(scope, deliveries, sql, "RESENT")
 }
 

@@ -28,7 +28,7 @@ use crate::{
         sqlite::{
             Reply, clocks,
             index::{Index, Overlay},
-            outbox, write,
+            outbox, retention, write,
         },
         vault::Vault,
     },
@@ -52,6 +52,7 @@ pub(super) enum Command {
     Revive(Vec<i64>, Reply<usize>),
     Resend(Vec<i64>, Reply<usize>),
     Forget(i64, Reply<usize>),
+    Purge(i64, usize, Reply<usize>),
 }
 
 /// A new application, encoded and encrypted in the caller's task.
@@ -251,6 +252,9 @@ fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) 
             apart(scope, reply, |s| outbox::resend(s, &deliveries))
         }
         Command::Forget(before, reply) => apart(scope, reply, |s| write::forget(s, before)),
+        Command::Purge(before, limit, reply) => {
+            apart(scope, reply, |s| retention::purge(s, before, limit))
+        }
     }
 }
 
@@ -305,6 +309,7 @@ fn refuse(command: Command) -> Finish {
         Command::Revive(_, reply)
         | Command::Resend(_, reply)
         | Command::Forget(_, reply)
+        | Command::Purge(_, _, reply)
         | Command::Strike(_, _, reply) => not_run(reply),
     }
 }
