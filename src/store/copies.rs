@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     config,
-    store::{proof::Report, sqlite::backup, sqlite::proof, vault::Vault},
+    store::{
+        postgres,
+        proof::Report,
+        sqlite::{backup, proof},
+        vault::Vault,
+    },
 };
 
 /// Is told what is being done and how far it is: so many of so many.
@@ -61,19 +66,21 @@ pub fn restore(
 ///
 /// # Errors
 /// It cannot be read; what is wrong with what was read is in the report.
-pub fn verify(settings: &config::Store, tell: &mut Tell<'_>) -> Result<Report, String> {
-    let (store, vault) = (embedded(settings)?, Vault::open(&settings.key_file)?);
+pub async fn verify(settings: &config::Store, tell: &mut Tell<'_>) -> Result<Report, String> {
+    let vault = Vault::open(&settings.key_file)?;
+    if settings.is_shared() {
+        return postgres::proof::prove(&settings.url, &vault, tell).await;
+    }
+    let store = settings.path();
     let connection = proof::open(store, &vault)?;
     proof::prove(&connection, &vault, tell).map_err(|error| format!("{}: {error}", store.display()))
 }
 
 fn embedded(settings: &config::Store) -> Result<&Path, String> {
-    let url = &settings.url;
-    match url.split_once("://") {
-        None => Ok(Path::new(url)),
-        Some(("sqlite", path)) => Ok(Path::new(path)),
-        Some((scheme, _)) => Err(format!(
-            "a {scheme} database is copied by its own tools, see docs/operations.md, Backup"
-        )),
+    if settings.is_shared() {
+        return Err("PostgreSQL is backed up and restored by its own tools: docs/operations.md, \
+                    Backup"
+            .into());
     }
+    Ok(settings.path())
 }

@@ -26,7 +26,7 @@ pub struct DeliveryRow {
     pub seq: i64,
     /// Message number.
     pub message: [u8; 16],
-    /// 0 due, 1 leased, 2 delivered, 3 parked.
+    /// 0 due, 1 leased, 2 delivered, 3 parked, 4 waits for an earlier one.
     pub state: i64,
 }
 
@@ -254,9 +254,9 @@ impl<'a> Checker<'a> {
         self.strand(self.early.len());
         for Delivery { seq, state, said } in std::mem::take(&mut self.deliveries) {
             let agrees = match state {
-                0 | 1 => matches!(said, Said::Nothing | Said::DueAgain),
                 2 => said == Said::Delivered,
-                _ => said == Said::GivenUp,
+                3 => said == Said::GivenUp,
+                _ => matches!(said, Said::Nothing | Said::DueAgain),
             };
             if !agrees {
                 self.wrong(format_args!("delivery {seq}: the log says {said:?} of it last"));
