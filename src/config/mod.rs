@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -164,6 +165,15 @@ impl Default for Limits {
             store_queue: 4096,
             stop_seconds: 40,
         }
+    }
+}
+
+impl Limits {
+    /// How long calls and deliveries in progress may go on once the gateway is told to stop; the
+    /// rest of `stop_seconds` is for handing over what has not ended by then.
+    pub fn draining(&self) -> Duration {
+        let most = Duration::from_secs(self.stop_seconds) * 3 / 4;
+        Duration::from_secs(self.call_seconds).min(most)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use crate::dispatch::books::{Books, Correspondent, HeldMessage, SubmittedBook};
@@ -33,6 +33,8 @@ use crate::{
 const LEASE_PAGE: usize = 64;
 /// How long a lane lets news gather before it looks: under load every commit brings some.
 const GATHER: Duration = Duration::from_millis(2);
+/// How long giving leases back may take: one commit of the store.
+const GIVING_BACK: Duration = Duration::from_secs(4);
 /// How long an idle party waits before it looks again, for deliveries that fall due by time.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -40,6 +42,8 @@ const IDLE: Duration = Duration::from_millis(200);
 pub struct Dispatch {
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Cuts attempts off; their leases are given back.
+    give_back: CancellationToken,
 }
 
 /// What one party's deliveries share.
@@ -49,6 +53,7 @@ struct Lane {
     partner: Partner,
     breaker: Breaker,
     room: Arc<Semaphore>,
+    give_back: CancellationToken,
 }
 
 impl Dispatch {
@@ -63,6 +68,7 @@ impl Dispatch {
     ) -> Result<Self, Vec<Fault>> {
         let mut lanes = Vec::new();
         let mut faults = Vec::new();
+        let give_back = CancellationToken::new();
         for party in config.parties.values() {
             let Some(delivery) = party.entry.delivery.clone() else { continue };
             match Partner::new(config, party, translator, delivery) {
@@ -76,6 +82,7 @@ impl Dispatch {
                         Duration::from_millis(config.dispatch.lease_ms),
                     ),
                     room: Arc::new(Semaphore::new(config.dispatch.in_flight)),
+                    give_back: give_back.clone(),
                 }),
                 Err(more) => faults.extend(more),
             }
@@ -89,14 +96,18 @@ impl Dispatch {
         }
         tasks.spawn(clocks::run(Arc::clone(store), stop.clone()));
         tasks.close();
-        Ok(Self { tasks, stop })
+        Ok(Self { tasks, stop, give_back })
     }
 
-    /// Leases nothing more and waits for the attempts in progress. What is not settled by then
-    /// is offered again after its lease, and the receiver is asked first.
+    /// Leases nothing more and waits for the attempts in progress. What has not ended by then is
+    /// given back: whoever comes next asks the receiver, and need not wait for the lease to end.
     pub async fn stop(self, patience: Duration) {
         self.stop.cancel();
-        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        self.give_back.cancel();
+        if tokio::time::timeout(GIVING_BACK, self.tasks.wait()).await.is_err() {
             tracing::warn!("stopped with deliveries in progress; their leases will expire");
         }
     }
@@ -110,7 +121,8 @@ impl Lane {
             let leased = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                leased = self.lease() => leased,
+                // Not dropped half-way: what the store has leased is attempted or given back.
+                room = Arc::clone(&self.room).acquire_owned() => self.lease(room).await,
             };
             let wait = match leased {
                 Ok(leases) if leases.is_empty() => IDLE,
@@ -141,13 +153,13 @@ impl Lane {
         }
     }
 
-    /// Leases as many as there is room for and the breaker admits. When it is dropped half-way,
-    /// what the store leased expires and is offered again.
-    async fn lease(&self) -> Result<Vec<(Lease, tokio::sync::OwnedSemaphorePermit)>, StoreError> {
-        // Room first: a lease must not wait for room while it runs out.
-        let Ok(first) = Arc::clone(&self.room).acquire_owned().await else {
-            return Ok(Vec::new());
-        };
+    /// Leases as many as there is room for and the breaker admits. Room comes first: a lease must
+    /// not wait for it while it runs out.
+    async fn lease(
+        &self,
+        first: Result<OwnedSemaphorePermit, AcquireError>,
+    ) -> Result<Vec<(Lease, OwnedSemaphorePermit)>, StoreError> {
+        let Ok(first) = first else { return Ok(Vec::new()) };
         let most = match self.breaker.admit(Instant::now()) {
             Admission::NotBefore(_) => return Ok(Vec::new()),
             Admission::Probe => 1,
@@ -179,7 +191,11 @@ impl Lane {
         span.set("attempt.number", i64::from(lease.attempt()));
         span.set("message.kind", lease.kind().word());
         let began = Instant::now();
-        let outcome = self.partner.deliver(&lease, &span.context()).await;
+        let trace = span.context();
+        let delivering = self.partner.deliver(&lease, &trace);
+        let Some(outcome) = self.give_back.run_until_cancelled(delivering).await else {
+            return self.settle(lease, given_back()).await;
+        };
         let settlement = self.settlement(&lease, &outcome);
         self.report(&lease, &outcome, &settlement, began);
         span.set("outcome", outcome.word());
@@ -187,6 +203,10 @@ impl Lane {
             span.fail(outcome.word());
         }
         drop(span);
+        self.settle(lease, settlement).await;
+    }
+
+    async fn settle(&self, lease: Lease, settlement: Settlement) {
         let (delivery, party) = (lease.delivery(), lease.party().to_owned());
         if let Err(error) = self.store.settle(lease, settlement).await {
             // Nothing is lost: the lease expires and the receiver is asked.
@@ -250,6 +270,12 @@ impl Lane {
             );
         }
     }
+}
+
+/// The end of an attempt that was cut off because the gateway stops; it may have arrived.
+fn given_back() -> Settlement {
+    let note = "the gateway stopped".into();
+    Settlement::Again { due: clock::now_micros(), unknown: true, counted: false, note }
 }
 
 /// A number from 0 to 1, for jitter.
