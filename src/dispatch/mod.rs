@@ -20,6 +20,7 @@ use crate::{
     breaker::{Admission, Breaker},
     config::{Config, Dispatch as Settings},
     dispatch::partner::{Outcome, Partner},
+    failpoint::{self, Step},
     model::{clock, fault::Fault},
     store::{
         Store, StoreError,
@@ -127,10 +128,10 @@ impl Lane {
             let wait = match leased {
                 Ok(leases) if leases.is_empty() => IDLE,
                 Ok(leases) => {
-                    for (lease, permit) in leases {
+                    for (lease, ends, permit) in leases {
                         let lane = Arc::clone(&self);
                         tasks.spawn(async move {
-                            lane.attempt(lease).await;
+                            lane.attempt(lease, ends).await;
                             drop(permit);
                         });
                     }
@@ -153,12 +154,12 @@ impl Lane {
         }
     }
 
-    /// Leases as many as there is room for and the breaker admits. Room comes first: a lease must
-    /// not wait for it while it runs out.
+    /// Leases as many as there is room for and the breaker admits, and says when the leases end.
+    /// Room comes first: a lease must not wait for it while it runs out.
     async fn lease(
         &self,
         first: Result<OwnedSemaphorePermit, AcquireError>,
-    ) -> Result<Vec<(Lease, OwnedSemaphorePermit)>, StoreError> {
+    ) -> Result<Vec<(Lease, Instant, OwnedSemaphorePermit)>, StoreError> {
         let Ok(first) = first else { return Ok(Vec::new()) };
         let most = match self.breaker.admit(Instant::now()) {
             Admission::NotBefore(_) => return Ok(Vec::new()),
@@ -172,19 +173,21 @@ impl Lane {
             permits.push(permit);
         }
         let length = i64::try_from(self.settings.lease_ms).unwrap_or(i64::MAX / 2000) * 1000;
+        let ends = Instant::now() + Duration::from_millis(self.settings.lease_ms);
         let until = clock::now_micros() + length;
-        let leased = self.store.lease(self.partner.code(), permits.len(), until).await;
+        let leased = self.store.lease(self.partner.code(), permits.len(), until);
+        let leased = failpoint::at(Step::Lease, StoreError::Unavailable, leased).await;
         if most == 1 && !leased.as_ref().is_ok_and(|leases| !leases.is_empty()) {
             self.breaker.probe_unused(Instant::now());
         }
-        Ok(leased?.into_iter().zip(permits).collect())
+        Ok(leased?.into_iter().zip(permits).map(|(lease, permit)| (lease, ends, permit)).collect())
     }
 
     fn refused_for(&self) -> Option<Duration> {
         self.breaker.refused_for(Instant::now())
     }
 
-    async fn attempt(&self, lease: Lease) {
+    async fn attempt(&self, lease: Lease, ends: Instant) {
         let mut span = telemetry::span("deliver", telemetry::Kind::Client, &lease.trace());
         span.set("application.id", lease.application().id.clone());
         span.set("party.code", lease.party().to_owned());
@@ -192,7 +195,7 @@ impl Lane {
         span.set("message.kind", lease.kind().word());
         let began = Instant::now();
         let trace = span.context();
-        let delivering = self.partner.deliver(&lease, &trace);
+        let delivering = self.partner.deliver(&lease, ends, &trace);
         let Some(outcome) = self.give_back.run_until_cancelled(delivering).await else {
             return self.settle(lease, given_back()).await;
         };
@@ -208,7 +211,9 @@ impl Lane {
 
     async fn settle(&self, lease: Lease, settlement: Settlement) {
         let (delivery, party) = (lease.delivery(), lease.party().to_owned());
-        if let Err(error) = self.store.settle(lease, settlement).await {
+        let settled = self.store.settle(lease, settlement);
+        let settled = failpoint::at(Step::Settle, StoreError::Unavailable, settled).await;
+        if let Err(error) = settled {
             // Nothing is lost: the lease expires and the receiver is asked.
             tracing::error!(delivery, party.code = party, %error, "cannot settle");
         }

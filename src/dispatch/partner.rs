@@ -1,20 +1,27 @@
 //! One receiver: writes a delivery in its format, seals it, sends it over mutual TLS and reads
 //! the answer; asks what became of a message before it sends it again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use reqwest::{Client, StatusCode, header};
+use tokio::time::timeout;
 
 use crate::{
     config::{Config, Delivery, Party},
+    failpoint::{self, Step},
     model::{clock, fault::Fault, pb::Business, trace::TraceContext},
     store::rows::{DeliveryKind, Lease},
     tls,
-    translate::{Answer, Head, Kind, SealKey, Status, Translator, Wire},
+    translate::{Answer, Format, Head, Kind, SealKey, Status, Translator, Wire},
 };
 
 /// Most bytes read of an answer.
 const ANSWER_BYTES: usize = 1 << 20;
+/// The note of an attempt that was not answered within its deadline.
+const LATE: &str = "no answer in time";
 
 /// How an attempt ended. Notes hold the receiver's codes and words of ours, nothing personal.
 #[derive(Clone, Debug)]
@@ -74,6 +81,11 @@ impl Partner {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(attempt.min(Duration::from_secs(5)))
             .pool_idle_timeout(Duration::from_secs(60))
+            // Over HTTP/2 all requests share a connection: one whose other end has gone without a
+            // word would fail them all, for ever.
+            .http2_keep_alive_interval(attempt)
+            .http2_keep_alive_timeout(attempt)
+            .http2_keep_alive_while_idle(true)
             .build()
             .map_err(|error| vec![Fault::new(&party.path, 0, format!("no client: {error}"))])?;
         Ok(Self {
@@ -97,7 +109,13 @@ impl Partner {
         (&self.client, &self.delivery)
     }
 
-    pub(super) async fn deliver(&self, lease: &Lease, trace: &TraceContext) -> Outcome {
+    /// One attempt, which does not go on when the lease ends: another may have it then.
+    pub(super) async fn deliver(
+        &self,
+        lease: &Lease,
+        ends: Instant,
+        trace: &TraceContext,
+    ) -> Outcome {
         let Some(format) = self.translator.format(&self.folder) else {
             return Outcome::Refused { note: "the party has no format".into() };
         };
@@ -110,43 +128,61 @@ impl Partner {
                 Asked::NoAnswer(note) => return Outcome::Unknown { note },
             }
         }
+        let again = |note| Outcome::Again { after: None, note };
+        let written = failpoint::at(Step::Seal, again, async { self.write(format, lease) });
+        match written.await {
+            Ok(document) => {
+                let left = ends.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return again("its lease ended before it was sent".into());
+                }
+                self.send(document, wire, left.min(self.attempt), trace).await
+            }
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// The message in the receiver's format, sealed.
+    fn write(&self, format: &Format, lease: &Lease) -> Result<Vec<u8>, Outcome> {
         let head = self.head(lease);
         let document = match (lease.kind(), lease.event()) {
             (DeliveryKind::Event, Some(event)) => {
                 format.write_event(&head, event, self.key.as_ref())
             }
             (DeliveryKind::Event, None) => {
-                return Outcome::Refused { note: "the event is missing".into() };
+                return Err(Outcome::Refused { note: "the event is missing".into() });
             }
             (DeliveryKind::Application | DeliveryKind::Result, _) => {
                 format.write_application(&head, lease.application(), self.key.as_ref())
             }
         };
-        match document {
-            Ok(document) => self.send(document, wire, trace).await,
-            // The table lacks something: only a person can mend it, and then replay.
-            Err(error) => Outcome::Refused { note: format!("cannot be written: {error}") },
-        }
+        // The table lacks something: only a person can mend it, and then replay.
+        let refused = |error| Outcome::Refused { note: format!("cannot be written: {error}") };
+        document.map_err(refused)
     }
 
-    async fn send(&self, document: Vec<u8>, wire: Wire, trace: &TraceContext) -> Outcome {
+    async fn send(
+        &self,
+        document: Vec<u8>,
+        wire: Wire,
+        longest: Duration,
+        trace: &TraceContext,
+    ) -> Outcome {
         let url = format!("{}{}", self.delivery.endpoint, self.delivery.message_path);
         let request = self
             .client
             .post(url)
             .header(header::CONTENT_TYPE, content_type(wire))
             .header("traceparent", trace.to_string())
-            .timeout(self.attempt)
+            .timeout(longest)
             .body(document);
-        let response = match request.send().await {
+        let sent = async { request.send().await.map_err(|error| unanswered(&error)) };
+        let unknown = |note| Outcome::Unknown { note };
+        // Nothing leaves after the deadline, whatever held it up.
+        let sent = timeout(longest, failpoint::at(Step::Send, unknown, sent));
+        let response = match sent.await.unwrap_or_else(|_| Err(unknown(LATE.into()))) {
             Ok(response) => response,
-            Err(error) if error.is_connect() => {
-                return Outcome::Again { after: None, note: "cannot connect".into() };
-            }
-            Err(error) => {
-                let note = if error.is_timeout() { "no answer in time" } else { "no answer" };
-                return Outcome::Unknown { note: note.into() };
-            }
+            Err(outcome) => return outcome,
         };
         let status = response.status();
         let after = retry_after(&response);
@@ -154,7 +190,8 @@ impl Partner {
             let after = Some(after.unwrap_or_default());
             return Outcome::Again { after, note: "HTTP 429".into() };
         }
-        let Some(body) = read(response, ANSWER_BYTES).await else {
+        let body = async { read(response, ANSWER_BYTES).await.ok_or(()) };
+        let Ok(body) = failpoint::at(Step::Read, drop, body).await else {
             return Outcome::Unknown { note: format!("HTTP {status}, answer cut short") };
         };
         if status.is_server_error() {
@@ -240,6 +277,15 @@ impl Partner {
         let fields = fields.map(|(name, value)| (name, value.to_owned())).collect();
         Head { message_number: number.clone(), business: application.business(), kind, fields }
     }
+}
+
+/// How an attempt ended that got no answer.
+fn unanswered(error: &reqwest::Error) -> Outcome {
+    if error.is_connect() {
+        return Outcome::Again { after: None, note: "cannot connect".into() };
+    }
+    let note = if error.is_timeout() { LATE } else { "no answer" };
+    Outcome::Unknown { note: note.into() }
 }
 
 /// What a party says of one message.

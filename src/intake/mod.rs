@@ -27,6 +27,7 @@ use crate::{
         rules::{Finding, Rulebook, Stage},
     },
     config::{self, Party},
+    failpoint::{self, Step},
     intake::{
         eligibility::{intake_day, refusals},
         routing::{Place, Routes},
@@ -173,7 +174,8 @@ impl Intake {
         let new = self.prepare(caller, application, (content, place), key, span.context());
         span.set("application.id", new.application.id.clone());
         span.set("application.business", new.application.business().as_str_name());
-        match self.store.accept(new).await.map_err(told)? {
+        let taken = failpoint::at(Step::Accept, StoreError::Unavailable, self.store.accept(new));
+        match taken.await.map_err(told)? {
             Accepted::New(application) => {
                 let business = application.business().as_str_name();
                 telemetry::count_taken(caller.party(), business);

@@ -2,9 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::Offset};
 
+use crate::failpoint;
+
 /// Now, in microseconds since 1970-01-01 UTC.
 pub fn now_micros() -> i64 {
-    Timestamp::now().as_microsecond()
+    Timestamp::now().as_microsecond() + failpoint::clock_shift()
 }
 
 /// The civil date in China at that moment; China keeps UTC+8 without summer time since 1991.

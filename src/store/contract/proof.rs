@@ -82,7 +82,7 @@ async fn every_change_by_hand_is_found(engine: Engine) {
         ("UPDATE applications SET version = version + 1 WHERE seq = 2", "version"),
         ("UPDATE applications SET state = 1 WHERE seq = 2", "not that of its last event"),
         ("UPDATE applications SET salt = benefits WHERE seq = 4", "does not open"),
-        ("UPDATE applications SET body = salt WHERE seq = 4", "does not open"),
+        ("UPDATE applications SET body = salt WHERE seq = 2", "does not open"),
         ("UPDATE applications SET purged = 1 WHERE seq = 4", "purged without a leaf"),
         ("UPDATE applications SET purged = NULL WHERE seq = 1", "the log says purged"),
         ("UPDATE deliveries SET state = 2 WHERE state = 0", "the log says"),

@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     audit::Leaf,
+    failpoint::{self, Step},
     store::{
         StoreError, Terms,
         record::Prepared,
@@ -125,11 +126,7 @@ impl Writer {
         let failure = match outcome {
             Ok(Committed { overlay, last_event, news }) => {
                 self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
-                // A lease is no news: who looks for work would wake itself, without end.
-                self.changed.send_if_modified(|last| {
-                    *last = last_event.max(*last);
-                    news
-                });
+                self.tell(last_event, news);
                 None
             }
             Err(error) => {
@@ -146,13 +143,25 @@ impl Writer {
         }
     }
 
+    /// A lease is no news: who looks for work would wake itself, without end.
+    fn tell(&self, last_event: i64, news: bool) {
+        let tell = || {
+            self.changed.send_if_modified(|last| {
+                *last = last_event.max(*last);
+                news
+            });
+            Ok(())
+        };
+        failpoint::at_blocking(Step::Notify, drop, tell).unwrap_or_default();
+    }
+
     fn transact(
         &mut self,
         batch: impl Iterator<Item = Command>,
         finishes: &mut Vec<Finish>,
     ) -> Result<Committed, StoreError> {
-        let began = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let transaction = match began {
+        let immediate = TransactionBehavior::Immediate;
+        let transaction = match self.connection.transaction_with_behavior(immediate) {
             Ok(transaction) => transaction,
             Err(error) => {
                 let error = StoreError::from(error);
@@ -183,8 +192,19 @@ impl Writer {
         if let Some(error) = failed {
             return Err(error);
         }
-        transaction.commit()?;
-        Ok(Committed { overlay, last_event, news })
+        let commit = || transaction.commit().map_err(StoreError::from);
+        match failpoint::at_blocking(Step::Commit, StoreError::Unavailable, commit) {
+            // The indexes in memory go with what is on disk, whatever the error says.
+            Err(error) if !self.stands(last_event) => Err(error),
+            Ok(()) | Err(_) => Ok(Committed { overlay, last_event, news }),
+        }
+    }
+
+    /// Whether a batch with that last event was committed. One without events changes no index.
+    fn stands(&self, last_event: i64) -> bool {
+        let last = "SELECT max(seq) FROM events";
+        let last = self.connection.query_row(last, [], |row| row.get::<_, Option<i64>>(0));
+        last_event > 0 && last.is_ok_and(|last| last >= Some(last_event))
     }
 }
 
