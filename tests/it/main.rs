@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod backup;
 mod cli;
 mod clients;
 mod compare;
@@ -32,10 +33,13 @@ mod papers;
 mod receiver;
 mod reconcile;
 mod restart;
+mod retention;
 mod routing;
 mod samples;
+mod shutdown;
 mod submit;
 mod traces;
+mod upgrade;
 mod verification;
 mod watch;
 mod world;
