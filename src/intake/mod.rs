@@ -169,6 +169,7 @@ impl Intake {
         let Some(place) = place.filter(|_| violations.is_empty()) else {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         };
+        application.checks.extend(place.question.clone());
         let mut span = telemetry::span("intake.accept", telemetry::Kind::Internal, &trace);
         let new = self.prepare(caller, application, (content, place), key, span.context());
         span.set("application.id", new.application.id.clone());
@@ -177,6 +178,7 @@ impl Intake {
             Accepted::New(application) => {
                 let business = application.business().as_str_name();
                 telemetry::count_taken(caller.party(), business);
+                late_on_arrival(&application);
                 Ok(Answer { application, replayed: false })
             }
             Accepted::Replayed(first) => Ok(Answer { application: first, replayed: true }),
@@ -321,6 +323,16 @@ impl Intake {
             problem = problem.with("applicationId", first);
         }
         self.refuse(caller, operation, problem).await
+    }
+}
+
+/// What was late already when it came is no event (docs/decisions/0007), but operations see it.
+fn late_on_arrival(application: &pb::Application) {
+    let late = |deadline: &&pb::Deadline| deadline.state() == pb::DeadlineState::Passed;
+    for deadline in application.deadlines.iter().filter(late) {
+        let limit = deadline.kind().as_str_name();
+        telemetry::count_limit(&application.business().code(), limit, "LATE_ON_ARRIVAL");
+        tracing::info!(application.id = application.id, limit, "was late when it came");
     }
 }
 

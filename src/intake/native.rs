@@ -204,6 +204,7 @@ impl Document<'_> {
                 reply.application_id = taken.application.id.clone();
                 reply.state = taken.application.state().as_str_name().to_owned();
                 answer.replayed = taken.replayed;
+                reply.application = Some(taken.application);
             }
             Err(problem) => {
                 reply.message = problem.detail;

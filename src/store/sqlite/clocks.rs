@@ -6,10 +6,7 @@ use rusqlite::params;
 
 use crate::{
     business::{self, clock},
-    model::{
-        lifecycle::Step,
-        pb::{self, State},
-    },
+    model::{lifecycle::Step, pb},
     store::{
         StoreError,
         advance::{self, By},
@@ -39,7 +36,8 @@ pub(super) fn keep(
         return Ok(());
     }
     content.deadlines = deadlines;
-    write_clocks(scope, row, content, step.to)
+    let wake = clock::wake(limits, &content.deadlines, step.to);
+    write_clocks(scope, row, content, wake)
 }
 
 /// Writes what stands beside the content: the clocks, and when they next have something to say.
@@ -47,11 +45,10 @@ fn write_clocks(
     scope: &Scope<'_>,
     row: &ApplicationRow,
     content: &pb::Application,
-    state: State,
+    wake: Option<i64>,
 ) -> Result<(), StoreError> {
     let kept = advance::kept(content);
     let sealed = scope.vault.seal(&row.id, "kept", &kept.encode_to_vec())?;
-    let wake = clock::wake(business::limits(row.business), &content.deadlines, state);
     scope
         .transaction
         .prepare_cached("UPDATE applications SET kept = ?2, wake = ?3 WHERE seq = ?1")?
@@ -82,18 +79,16 @@ pub(super) fn strike_one(scope: &mut Scope<'_>, seq: i64, now: i64) -> Result<()
         let row = read::by_seq(scope.transaction, seq)?;
         let mut content = row.content(scope.vault)?;
         let limits = business::limits(row.business);
-        let before = content.deadlines.clone();
         let struck =
             clock::strike(limits, &mut content.deadlines, row.state, now, &scope.terms.calendar);
-        if struck.is_some() || content.deadlines != before {
-            write_clocks(scope, &row, &content, row.state)?;
+        if struck.is_some() {
+            let wake = clock::wake(limits, &content.deadlines, row.state);
+            write_clocks(scope, &row, &content, wake)?;
         }
         let Some(struck) = struck else {
-            // Nothing to say: what is written must not be due again at once.
-            if content.deadlines == before {
-                write_clocks(scope, &row, &content, row.state)?;
-            }
-            return Ok(());
+            // Nothing to say: it must not be due again at once.
+            let wake = clock::wake(limits, &content.deadlines, row.state);
+            return write_clocks(scope, &row, &content, clock::wake_later(wake, now));
         };
         let (limit, said) = (struck.deadline.kind().as_str_name(), struck.event.as_str_name());
         telemetry::count_limit(&row.business.code(), limit, said);
