@@ -174,17 +174,17 @@ impl Intake {
         let new = self.prepare(caller, application, (content, place), key, span.context());
         span.set("application.id", new.application.id.clone());
         span.set("application.business", new.application.business().as_str_name());
+        let business = new.application.business();
         match self.store.accept(new).await.map_err(told)? {
             Accepted::New(application) => {
-                let business = application.business().as_str_name();
-                telemetry::count_taken(caller.party(), business);
+                telemetry::count_taken(caller.party(), business.as_str_name());
                 late_on_arrival(&application);
                 Ok(Answer { application, replayed: false })
             }
             Accepted::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Accepted::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
             Accepted::Duplicate { first, paid } => {
-                Err(self.duplicate(caller, operation, (first, paid)).await)
+                Err(self.duplicate(caller, operation, business, (first, paid)).await)
             }
         }
     }
@@ -304,9 +304,15 @@ impl Intake {
         &self,
         caller: &Caller,
         operation: &str,
+        business: pb::Business,
         (first, paid): (Uuid, bool),
     ) -> Problem {
+        let couple = business::travel(business) == business::Travel::ToNationalHub;
         let text = match paid {
+            _ if couple => {
+                "one of the two has an open application at a registry, or is in the cooling-off or \
+                 collection time of a divorce (离婚冷静期); that one must end, or be withdrawn, first"
+            }
             true => {
                 "the same person is being paid the same benefit; ask for a change or a transfer \
                  of it instead"
