@@ -6,8 +6,10 @@
 pub mod advance;
 #[cfg(test)]
 mod contract;
+mod record;
 pub mod rows;
 mod sqlite;
+mod take;
 pub mod vault;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
