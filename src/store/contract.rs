@@ -9,7 +9,10 @@ mod disorder;
 #[cfg(test)]
 mod exchange;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use prost::Message as _;
 use uuid::Uuid;
@@ -18,6 +21,7 @@ use crate::{
     audit::leaf_hash,
     model::{
         clock,
+        divisions::Divisions,
         pb::{self, EventType, Outcome, State},
         trace::TraceContext,
     },
@@ -35,7 +39,12 @@ const HOUR: i64 = 3_600_000_000;
 
 fn terms() -> Terms {
     let takers = ["23", "national"].map(str::to_owned).into();
-    Terms { calendar: Arc::new(crate::model::calendar::tests::official()), takers }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/divisions.csv");
+    Terms {
+        calendar: Arc::new(crate::model::calendar::tests::official()),
+        divisions: Arc::new(Divisions::load(&file).unwrap()),
+        takers,
+    }
 }
 
 /// A store in a folder of its own, that can be opened again.

@@ -6,6 +6,7 @@
 pub mod advance;
 #[cfg(test)]
 mod contract;
+mod holding;
 mod record;
 pub mod rows;
 mod sqlite;
@@ -22,7 +23,7 @@ pub use crate::store::sqlite::Sqlite;
 use crate::{
     audit::Entry,
     config,
-    model::{calendar::Calendar, pb},
+    model::{calendar::Calendar, divisions::Divisions, pb},
     store::{
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
@@ -213,6 +214,8 @@ pub trait Store: Send + Sync + 'static {
 pub struct Terms {
     /// The working days that limits are counted in.
     pub calendar: Arc<Calendar>,
+    /// The divisions, and what has become of those that were.
+    pub divisions: Arc<Divisions>,
     /// Codes of the parties that take deliveries; the others read events by themselves.
     pub takers: BTreeSet<String>,
 }
