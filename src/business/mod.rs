@@ -175,13 +175,20 @@ pub fn check(application: &pb::Application) -> Vec<Violation> {
     if let Some(adjustment) = Adjustment::of(application.details.as_ref()) {
         adjustment.check(&mut out);
     }
-    for (index, material) in application.materials.iter().enumerate() {
-        check_material(index, material, &mut out);
-    }
+    out.0.extend(check_materials(&application.materials));
     if application.extensions.len() > 200 {
         out.form("extensions", "has more than 200 entries");
     }
     (rules.check)(application, &mut out);
+    out.0
+}
+
+/// What is wrong with papers, of an application or handed in later; paths below `materials`.
+pub fn check_materials(materials: &[pb::Material]) -> Vec<Violation> {
+    let mut out = Violations::default();
+    for (index, material) in materials.iter().enumerate() {
+        check_material(index, material, &mut out);
+    }
     out.0
 }
 

@@ -132,7 +132,9 @@ pub(super) fn strike(
     let limits = business::limits(row.business);
     let struck = clock::strike(limits, &mut content.deadlines, row.state, now, &terms.calendar);
     row.kept = Some(seal(vault, &row.id, "kept", &advance::kept(&content))?);
-    row.wake = clock::wake(limits, &content.deadlines, row.state);
+    let wake = clock::wake(limits, &content.deadlines, row.state);
+    // Nothing to say: it must not be due again at once.
+    row.wake = if struck.is_some() { wake } else { clock::wake_later(wake, now) };
     Ok(struck.map(|struck| pb::ApplicationEvent {
         r#type: struck.event as i32,
         deadline: Some(struck.deadline),
