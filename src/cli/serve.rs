@@ -142,8 +142,8 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
     let takers = taking.map(|(code, _)| code.clone()).collect();
     let divisions = Arc::new(shapes.divisions().clone());
     let terms = Terms { calendar: Arc::clone(&calendar), divisions, takers };
-    let store =
-        store::open(&config.store, config.limits.store_queue, terms).map_err(anyhow::Error::msg)?;
+    let store = store::open(&config.store, config.limits.store_queue, terms).await;
+    let store = store.map_err(anyhow::Error::msg)?;
     let translator = Arc::new(translator);
     let auth = Auth::new(&config.gateway.id, &config.parties).map_err(|faults| faulty(&faults))?;
     let server = tls::server(&config.tls).map_err(|faults| faulty(&faults))?;

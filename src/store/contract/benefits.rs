@@ -125,21 +125,19 @@ async fn duplicate_of(store: &dyn Store, n: u8, paper: &Paper) -> (Uuid, bool) {
     }
 }
 
-#[tokio::test]
-async fn a_granted_benefit_is_not_granted_a_second_time_also_after_a_restart() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_granted_benefit_is_not_granted_a_second_time_also_after_a_restart(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let first = granted(&*store, 1, &subsidy("1", "1")).await;
     assert_eq!(duplicate_of(&*store, 2, &subsidy("1", "1")).await, (first, true));
     drop(store);
-    let store = place.open();
+    let store = place.open().await;
     assert_eq!(duplicate_of(&*store, 3, &subsidy("1", "")).await, (first, true));
 }
 
-#[tokio::test]
-async fn a_refused_application_leaves_the_person_free_to_apply_again() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_refused_application_leaves_the_person_free_to_apply_again(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let id = taken_up(&*store, 1, &subsidy("1", "1")).await;
     let denied = store.apply(decide(id, 1, Outcome::Denied)).await.unwrap();
     assert!(matches!(denied, Applied::Done(_)));
@@ -149,23 +147,21 @@ async fn a_refused_application_leaves_the_person_free_to_apply_again() {
     ));
 }
 
-#[tokio::test]
-async fn a_transfer_moves_the_benefit_and_an_exit_frees_it() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_transfer_moves_the_benefit_and_an_exit_frees_it(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     granted(&*store, 1, &subsidy("1", "1")).await;
     let moved = granted(&*store, 2, &subsidy("1", "6")).await;
     assert_eq!(duplicate_of(&*store, 3, &subsidy("1", "1")).await, (moved, true));
     granted(&*store, 4, &subsidy("1", "5")).await;
     drop(store);
-    let store = place.open();
+    let store = place.open().await;
     granted(&*store, 5, &subsidy("1", "1")).await;
 }
 
-#[tokio::test]
-async fn two_changes_of_one_benefit_are_not_open_at_once() {
-    let place = Place::new();
-    let store = place.open();
+async fn two_changes_of_one_benefit_are_not_open_at_once(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     granted(&*store, 1, &subsidy("1", "1")).await;
     let change = about(&*store, 2, &subsidy("1", "2"));
     let id = change.id;
@@ -173,20 +169,20 @@ async fn two_changes_of_one_benefit_are_not_open_at_once() {
     assert_eq!(duplicate_of(&*store, 3, &subsidy("1", "6")).await, (id, false));
 }
 
-#[tokio::test]
-async fn nobody_applies_for_what_is_just_being_moved_from_elsewhere() {
-    let place = Place::new();
-    let store = place.open();
+async fn nobody_applies_for_what_is_just_being_moved_from_elsewhere(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let transfer = about(&*store, 1, &subsidy("1", "6"));
     let id = transfer.id;
     assert!(matches!(store.accept(transfer).await.unwrap(), Accepted::New(_)));
     assert_eq!(duplicate_of(&*store, 2, &subsidy("1", "1")).await, (id, false));
 }
 
-#[tokio::test]
-async fn both_sides_of_the_first_are_told_of_a_second_once_and_nothing_else_changes() {
-    let place = Place::new();
-    let store = place.open();
+async fn both_sides_of_the_first_are_told_of_a_second_once_and_nothing_else_changes(
+    engine: Engine,
+) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let first = about(&*store, 1, &subsidy("1", "1"));
     let id = first.id;
     assert!(matches!(store.accept(first).await.unwrap(), Accepted::New(_)));
@@ -207,41 +203,40 @@ async fn both_sides_of_the_first_are_told_of_a_second_once_and_nothing_else_chan
     assert_eq!(store.totals().await.unwrap().leaves, 6);
 }
 
-#[tokio::test]
-async fn what_ends_of_two_granted_together_is_free_and_the_other_goes_on_also_after_a_restart() {
-    let place = Place::new();
-    let store = place.open();
+async fn what_ends_of_two_granted_together_is_free_and_the_other_goes_on_also_after_a_restart(
+    engine: Engine,
+) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let both = granted(&*store, 1, &subsidy("3", "1")).await;
     granted(&*store, 2, &subsidy("1", "5")).await;
     drop(store);
-    let store = place.open();
+    let store = place.open().await;
     assert_eq!(duplicate_of(&*store, 3, &subsidy("2", "1")).await, (both, true));
     assert!(is_free(&*store, 4, &subsidy("1", "1")).await);
     // The rest of it moves, and then nothing of the first is left.
     let moved = granted(&*store, 5, &subsidy("2", "6")).await;
     drop(store);
-    let store = place.open();
+    let store = place.open().await;
     assert_eq!(duplicate_of(&*store, 6, &subsidy("2", "1")).await, (moved, true));
 }
 
-#[tokio::test]
-async fn of_two_applied_for_the_one_that_is_granted_is_held() {
-    let place = Place::new();
-    let store = place.open();
+async fn of_two_applied_for_the_one_that_is_granted_is_held(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let id = taken_up(&*store, 1, &subsidy("3", "1")).await;
     let mut decide = decide(id, 1, Outcome::Granted);
     decide.event.decision.as_mut().unwrap().granted_kind = "2".into();
     assert!(matches!(store.apply(decide).await.unwrap(), Applied::Done(_)));
     drop(store);
-    let store = place.open();
+    let store = place.open().await;
     assert_eq!(duplicate_of(&*store, 2, &subsidy("2", "1")).await, (id, true));
     assert!(is_free(&*store, 3, &subsidy("1", "1")).await);
 }
 
-#[tokio::test]
-async fn a_benefit_is_ended_and_changed_only_where_it_is_paid() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_benefit_is_ended_and_changed_only_where_it_is_paid(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let first = granted(&*store, 1, &subsidy("1", "1")).await;
     for (n, action) in [(2, "2"), (3, "3"), (4, "4"), (5, "5")] {
         let elsewhere = Paper { home: "440305", ..subsidy("1", action) };
@@ -261,10 +256,11 @@ async fn a_benefit_is_ended_and_changed_only_where_it_is_paid() {
     assert_eq!(duplicate_of(&*store, 8, &subsidy("1", "1")).await, (first, true));
 }
 
-#[tokio::test]
-async fn a_transfer_takes_from_the_division_that_it_names_whatever_its_code_is_today() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_transfer_takes_from_the_division_that_it_names_whatever_its_code_is_today(
+    engine: Engine,
+) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     // 卢湾区 was merged into 黄浦区 in 2011.
     granted(&*store, 1, &Paper { home: "310101", ..subsidy("1", "1") }).await;
     let wrong = taken_up(&*store, 2, &subsidy("1", "6")).await;
@@ -281,10 +277,9 @@ async fn a_transfer_takes_from_the_division_that_it_names_whatever_its_code_is_t
     assert_eq!(duplicate_of(&*store, 4, &subsidy("1", "1")).await, (moved, true));
 }
 
-#[tokio::test]
-async fn the_place_that_paid_is_told_the_last_month_that_it_pays() {
-    let place = Place::new();
-    let store = place.open();
+async fn the_place_that_paid_is_told_the_last_month_that_it_pays(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let first = granted(&*store, 1, &subsidy("3", "1")).await;
     granted(&*store, 2, &subsidy("1", "6")).await;
     granted(&*store, 3, &subsidy("2", "5")).await;
@@ -306,22 +301,20 @@ async fn the_place_that_paid_is_told_the_last_month_that_it_pays() {
     }
 }
 
-#[tokio::test]
-async fn a_change_holds_from_then_on_what_was_held_before_and_what_it_adds() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_change_holds_from_then_on_what_was_held_before_and_what_it_adds(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     granted(&*store, 1, &subsidy("1", "1")).await;
     let changed = granted(&*store, 2, &subsidy("3", "2")).await;
     drop(store);
-    let store = place.open();
+    let store = place.open().await;
     assert_eq!(duplicate_of(&*store, 3, &subsidy("1", "1")).await, (changed, true));
     assert_eq!(duplicate_of(&*store, 4, &subsidy("2", "1")).await, (changed, true));
 }
 
-#[tokio::test]
-async fn a_child_that_moves_is_paid_where_it_went_and_not_where_it_was() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_child_that_moves_is_paid_where_it_went_and_not_where_it_was(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let first = granted(&*store, 1, &child("1", "510104", "")).await;
     assert_eq!(duplicate_of(&*store, 2, &child("", "230103", "")).await, (first, true));
     let moved = granted(&*store, 3, &child("6", "230103", "510104")).await;
@@ -330,10 +323,9 @@ async fn a_child_that_moves_is_paid_where_it_went_and_not_where_it_was() {
     assert!(is_free(&*store, 6, &child("1", "230103", "")).await);
 }
 
-#[tokio::test]
-async fn an_allowance_turns_into_support_for_one_and_goes_on_for_the_household() {
-    let place = Place::new();
-    let store = place.open();
+async fn an_allowance_turns_into_support_for_one_and_goes_on_for_the_household(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let first = granted(&*store, 1, &assistance("1", "1", &[MEMBER])).await;
     assert_eq!(duplicate_of(&*store, 2, &assistance("2", "1", &[])).await, (first, true));
     let support = granted(&*store, 3, &assistance("2", "2", &[])).await;
@@ -344,15 +336,32 @@ async fn an_allowance_turns_into_support_for_one_and_goes_on_for_the_household()
     let end = Paper { person: MEMBER, ..assistance("1", "5", &[]) };
     granted(&*store, 6, &end).await;
     drop(store);
-    let store = place.open();
+    let store = place.open().await;
     assert!(is_free(&*store, 7, &member).await);
 }
 
-#[tokio::test]
-async fn the_end_of_a_household_s_allowance_frees_members_that_it_does_not_name() {
-    let place = Place::new();
-    let store = place.open();
+async fn the_end_of_a_household_s_allowance_frees_members_that_it_does_not_name(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     granted(&*store, 1, &assistance("1", "1", &[MEMBER])).await;
     granted(&*store, 2, &assistance("1", "5", &[])).await;
     assert!(is_free(&*store, 3, &Paper { person: MEMBER, ..assistance("2", "1", &[]) }).await);
 }
+
+promises![
+    a_granted_benefit_is_not_granted_a_second_time_also_after_a_restart,
+    a_refused_application_leaves_the_person_free_to_apply_again,
+    a_transfer_moves_the_benefit_and_an_exit_frees_it,
+    two_changes_of_one_benefit_are_not_open_at_once,
+    nobody_applies_for_what_is_just_being_moved_from_elsewhere,
+    both_sides_of_the_first_are_told_of_a_second_once_and_nothing_else_changes,
+    what_ends_of_two_granted_together_is_free_and_the_other_goes_on_also_after_a_restart,
+    of_two_applied_for_the_one_that_is_granted_is_held,
+    a_benefit_is_ended_and_changed_only_where_it_is_paid,
+    a_transfer_takes_from_the_division_that_it_names_whatever_its_code_is_today,
+    the_place_that_paid_is_told_the_last_month_that_it_pays,
+    a_change_holds_from_then_on_what_was_held_before_and_what_it_adds,
+    a_child_that_moves_is_paid_where_it_went_and_not_where_it_was,
+    an_allowance_turns_into_support_for_one_and_goes_on_for_the_household,
+    the_end_of_a_household_s_allowance_frees_members_that_it_does_not_name,
+];
