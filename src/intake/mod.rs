@@ -23,7 +23,7 @@ use crate::{
     audit::{Entry, Kind},
     auth::Caller,
     business::{
-        self,
+        self, Travel,
         rules::{Finding, Rulebook, Stage},
     },
     config::{self, Party},
@@ -198,7 +198,10 @@ impl Intake {
         trace: TraceContext,
     ) -> NewApplication {
         let (id, now) = (Uuid::now_v7(), clock::now_micros());
-        let claims = business::claims(&application);
+        // The hub's request for an archive is part of the re-issue that has the claim.
+        let archive = business::travel(application.business()) == Travel::ToNationalHub
+            && self.routes.is_national(caller.party());
+        let claims = if archive { Vec::new() } else { business::claims(&application) };
         let handler = self.routes.handler(caller.party(), &application).unwrap_or_default();
         application.id = id.to_string();
         caller.party().clone_into(&mut application.submitting_party);
@@ -307,7 +310,7 @@ impl Intake {
         business: pb::Business,
         (first, paid): (Uuid, bool),
     ) -> Problem {
-        let couple = business::travel(business) == business::Travel::ToNationalHub;
+        let couple = business::travel(business) == Travel::ToNationalHub;
         let text = match paid {
             _ if couple => {
                 "one of the two has an open application at a registry, or is in the cooling-off or \

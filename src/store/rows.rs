@@ -99,6 +99,8 @@ pub enum Refusal {
     VersionConflict(i64),
     /// Its state does not allow the change.
     Illegal(State),
+    /// What it would change, end or move is paid by another place than this field names.
+    PaidElsewhere(&'static str),
 }
 
 /// The first answer to an idempotency key.
