@@ -125,9 +125,9 @@ pub(super) fn place(
     };
     let (county, name, succeeded) = match divisions.today(code) {
         Today::Stands(division) => {
-            (code.get(..6).unwrap_or_default().to_owned(), division.name.clone(), false)
+            (code.get(..6).unwrap_or_default().to_owned(), division.name.clone(), None)
         }
-        Today::Became(county, division) => (county, division.name.clone(), true),
+        Today::Became(county, division, year) => (county, division.name.clone(), Some(year)),
         Today::OneOf(codes) => {
             let text = format!(
                 "was split into {}; name the one that the household is in today",
@@ -136,16 +136,17 @@ pub(super) fn place(
             return Err(Violation::of(Cause::Division, field, text));
         }
         // The rules of form have told it.
-        Today::Unknown => (String::new(), String::new(), false),
+        Today::Unknown => (String::new(), String::new(), None),
     };
     let mut authority = pb::HandlingAuthority {
         division: county.clone(),
         division_name: name.clone(),
-        succeeded_from: if succeeded { code.clone() } else { String::new() },
+        succeeded_from: succeeded.map_or_else(String::new, |_| code.clone()),
+        succeeded_in: succeeded.map_or(0, i32::from),
         ..Default::default()
     };
     // Of a division that stands, the township is known by its nine digits.
-    let township = code.get(..9).filter(|_| !succeeded);
+    let township = code.get(..9).filter(|_| succeeded.is_none());
     let found = routes.authority(business, &county, day);
     let question = match found.map(|found| found.level) {
         None => Some(question("R2", field, "受理之日没有该区划办理机关的记录，请人工确认办理机关")),
@@ -167,7 +168,7 @@ pub(super) fn place(
     }
     let home = divisions.today(&application.home_division);
     let name = match home {
-        Today::Stands(division) | Today::Became(_, division) => division.name.clone(),
+        Today::Stands(division) | Today::Became(_, division, _) => division.name.clone(),
         Today::OneOf(_) | Today::Unknown => String::new(),
     };
     Ok(Place { name, authority, question })

@@ -113,6 +113,11 @@ impl Calendar {
         self.years.is_some_and(|(first, last)| (first..=last).contains(&year))
     }
 
+    /// First and last published year.
+    pub fn years(&self) -> Option<(i16, i16)> {
+        self.years
+    }
+
     /// The last published year.
     pub fn last_published(&self) -> Option<i16> {
         self.years.map(|(_, last)| last)
