@@ -117,6 +117,22 @@ pub fn claims(application: &pb::Application) -> Vec<String> {
     texts.collect()
 }
 
+/// The name of the benefit that a claim is about.
+pub fn benefit_of(claim: &str) -> &str {
+    claim.split('\n').next().unwrap_or_default()
+}
+
+/// The application as the decision grants it: of the two subsidies applied for, perhaps one.
+pub fn as_granted(application: &pb::Application, decision: &pb::Decision) -> pb::Application {
+    let mut granted = application.clone();
+    if let Some(Details::DisabilitySubsidy(body)) = &mut granted.details
+        && !decision.granted_kind.is_empty()
+    {
+        body.subsidy_kind.clone_from(&decision.granted_kind);
+    }
+    granted
+}
+
 /// The benefits that are paid to somebody once the application is granted, as texts to be
 /// digested, the applicant's own first.
 pub fn held(application: &pb::Application) -> Vec<String> {

@@ -130,6 +130,7 @@ impl Intake {
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_decision(&application, decision);
         if let (Outcome::Granted, Ok(day)) = (decision.outcome(), decision.decided_on.parse()) {
+            let application = business::as_granted(&application, decision);
             let (stage, content) = (Stage::Decision, application.encode_to_vec());
             let found = self.rules_find(stage, &application, &content, day);
             let so_far = (found, trace);

@@ -56,6 +56,8 @@ pub enum Accepted {
         first: Uuid,
         /// It was granted and the benefit is being paid.
         paid: bool,
+        /// What of its own claims the new one could not have, whoever has it.
+        held: Vec<[u8; 16]>,
     },
 }
 

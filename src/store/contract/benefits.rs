@@ -120,7 +120,7 @@ async fn is_free(store: &dyn Store, n: u8, paper: &Paper) -> bool {
 
 async fn duplicate_of(store: &dyn Store, n: u8, paper: &Paper) -> (Uuid, bool) {
     match store.accept(about(store, n, paper)).await.unwrap() {
-        Accepted::Duplicate { first, paid } => (first, paid),
+        Accepted::Duplicate { first, paid, .. } => (first, paid),
         other => panic!("{other:?}"),
     }
 }

@@ -136,10 +136,12 @@ impl Batch<'_> {
             Some(Recalled::KeyReused) => return Ok(Outcome::Accepted(Accepted::KeyReused)),
             None => {}
         }
-        for benefit in &new.benefits {
-            if let Some(first) = self.holder(benefit)? {
-                return self.duplicate(first, new.now).map(Outcome::Accepted);
-            }
+        let holders = new.benefits.iter().map(|benefit| self.holder(benefit));
+        let holders = holders.collect::<Result<Vec<_>, _>>()?;
+        if let Some(first) = holders.iter().find_map(|holder| *holder) {
+            let held = new.benefits.iter().zip(holders).filter(|(_, holder)| holder.is_some());
+            let held = held.map(|(benefit, _)| *benefit).collect();
+            return self.duplicate(first, held, new.now).map(Outcome::Accepted);
         }
         let Some(number) = self.numbers.next().copied() else {
             return Err(StoreError::Corrupt("fewer numbers than applications".into()).into());
@@ -310,7 +312,7 @@ impl Batch<'_> {
 
     /// A second application is refused, and both sides of the first are told so, once: that
     /// somebody asked again, not who or where.
-    fn duplicate(&mut self, first: Short, now: i64) -> Result<Accepted, Stop> {
+    fn duplicate(&mut self, first: Short, held: Vec<Benefit>, now: i64) -> Result<Accepted, Stop> {
         let row = self.row(first)?;
         let mut row =
             row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()))?;
@@ -321,7 +323,7 @@ impl Batch<'_> {
             let step = lifecycle::notice(row.state, refused);
             self.take(&mut row, step, &event, By::gateway(now))?;
         }
-        Ok(Accepted::Duplicate { first: uuid::Uuid::from_bytes(first), paid })
+        Ok(Accepted::Duplicate { first: uuid::Uuid::from_bytes(first), paid, held })
     }
 
     fn holder(&self, benefit: &Short) -> Result<Option<Short>, Stop> {

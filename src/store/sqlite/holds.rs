@@ -15,7 +15,7 @@ use crate::{
         advance::{By, Open},
         holding::{self, Benefit, Holding},
         record::ApplicationRow,
-        rows::Accepted,
+        rows::{Accepted, NewApplication},
         sqlite::{
             read,
             write::{Cause, take},
@@ -72,7 +72,7 @@ fn write(scope: &Scope<'_>, row: &ApplicationRow) -> Result<(), StoreError> {
 pub(super) fn duplicate(
     scope: &mut Scope<'_>,
     first: [u8; 16],
-    now: i64,
+    new: &NewApplication,
 ) -> Result<Accepted, StoreError> {
     let id = uuid::Uuid::from_bytes(first);
     let row = read::by_id(scope.transaction, id)?;
@@ -89,9 +89,10 @@ pub(super) fn duplicate(
     if !told {
         let event = pb::ApplicationEvent { r#type: refused as i32, ..Default::default() };
         let step = lifecycle::notice(row.state, refused);
-        take(scope, &mut row, Cause { step, event: &event, by: By::gateway(now) })?;
+        take(scope, &mut row, Cause { step, event: &event, by: By::gateway(new.now) })?;
     }
-    Ok(Accepted::Duplicate { first: id, paid })
+    let held = new.benefits.iter().copied().filter(|one| holder(scope, &[*one]).is_some());
+    Ok(Accepted::Duplicate { first: id, paid, held: held.collect() })
 }
 
 /// Who holds one of the benefits.

@@ -29,7 +29,7 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
         None => {}
     }
     if let Some(first) = holds::holder(scope, &new.benefits) {
-        return holds::duplicate(scope, first, new.now);
+        return holds::duplicate(scope, first, new);
     }
     let id = new.id.as_bytes();
     let application = &new.application;
