@@ -13,7 +13,10 @@ mod proof;
 #[cfg(test)]
 mod retention;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use prost::Message as _;
 use tokio_postgres::SimpleQueryMessage;
@@ -23,6 +26,7 @@ use crate::{
     audit::leaf_hash,
     model::{
         clock,
+        divisions::Divisions,
         pb::{self, EventType, Outcome, State},
         trace::TraceContext,
     },
@@ -41,8 +45,13 @@ const HOUR: i64 = 3_600_000_000;
 
 fn terms() -> Terms {
     let takers = ["23", "national"].map(str::to_owned).into();
-    let calendar = Arc::new(crate::model::calendar::tests::official());
-    Terms { calendar, takers, longest_wait: Some(2 * HOUR) }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/divisions.csv");
+    Terms {
+        calendar: Arc::new(crate::model::calendar::tests::official()),
+        divisions: Arc::new(Divisions::load(&file).unwrap()),
+        takers,
+        longest_wait: Some(2 * HOUR),
+    }
 }
 
 /// Which store keeps the promise.

@@ -11,6 +11,7 @@
 
 mod architecture;
 mod backup;
+mod benefits;
 mod cli;
 mod clients;
 mod compare;
@@ -30,6 +31,7 @@ mod line;
 mod matrix;
 mod mistakes;
 mod papers;
+mod races;
 mod receiver;
 mod reconcile;
 mod restart;
