@@ -17,6 +17,11 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use crate::store::sqlite::Sqlite;
+#[cfg(test)]
+pub(crate) use crate::store::sqlite::{
+    inline::{Disk, Fate},
+    planted::Bug,
+};
 use crate::{
     audit::Entry,
     config,
