@@ -15,6 +15,8 @@ use std::{io::Write as _, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+#[cfg(test)]
+pub(crate) use crate::cli::serve::checked;
 use crate::{config::Config, model::fault::Fault};
 
 /// Tongban (通办): the inter-provincial gateway for civil-affairs applications.

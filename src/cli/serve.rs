@@ -57,13 +57,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Everything that is read from the configuration folder.
-pub(super) struct Checked {
-    pub(super) config: Config,
-    pub(super) translator: Translator,
-    pub(super) shapes: Shapes,
-    pub(super) calendar: Calendar,
-    pub(super) rulebook: Rulebook,
-    pub(super) authorities: Routes,
+pub(crate) struct Checked {
+    pub(crate) config: Config,
+    pub(crate) translator: Translator,
+    pub(crate) shapes: Shapes,
+    pub(crate) calendar: Calendar,
+    pub(crate) rulebook: Rulebook,
+    pub(crate) authorities: Routes,
 }
 
 impl Checked {
@@ -76,7 +76,7 @@ impl Checked {
 }
 
 /// Reads the configuration folder; every fault of every file at once.
-pub(super) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
+pub(crate) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let config = Config::load(path);
     // The tables are looked at even when another file is at fault: all faults are told at once.
     let folder = path.parent().filter(|parent| *parent != Path::new(""));
@@ -166,7 +166,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         translator,
         parties: config.parties.clone(),
         calendar,
-        rulebook,
+        rulebook: Arc::new(rulebook),
         authorities,
         verifier: verifier.clone(),
     });

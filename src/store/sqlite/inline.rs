@@ -1,0 +1,104 @@
+//! The embedded store without threads, for simulations: the writer is a task, reads run where they
+//! are asked for, and a played disk says how long each takes and how it ends. Test-only.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Transaction};
+use tokio::sync::watch;
+
+use crate::store::{
+    Sqlite, StoreError, Terms,
+    sqlite::{Readers, planted::Bug, stopped},
+    vault::Vault,
+};
+
+/// A played disk.
+#[async_trait]
+pub(crate) trait Disk: Send + Sync {
+    /// Lasts as long as a read; for ever when the process is dead.
+    async fn read(&self) -> Result<(), StoreError>;
+    /// Lasts as long as a commit; for ever when the process is dead.
+    async fn write(&self);
+    /// How the commit ends.
+    fn fate(&self) -> Fate;
+    /// The commit has ended; nobody has been told.
+    fn written(&self);
+    /// A bug that the store has.
+    fn bug(&self) -> Option<Bug>;
+    /// Whether the bug shows now.
+    fn shows(&self) -> bool;
+}
+
+/// How a commit ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Done,
+    /// An error, and nothing is done.
+    NotDone,
+    /// An error, and it is done.
+    DoneButFailed,
+}
+
+impl Fate {
+    pub(super) fn commit(self, transaction: Transaction<'_>) -> rusqlite::Result<()> {
+        match self {
+            Self::Done => return transaction.commit(),
+            Self::NotDone => transaction.rollback()?,
+            Self::DoneButFailed => transaction.commit()?,
+        }
+        Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(10), None))
+    }
+}
+
+/// What the store has besides when it runs inline.
+pub(super) struct Inline {
+    pub(super) disk: Arc<dyn Disk>,
+    /// One channel for each who listens: those who share one are woken in no certain order.
+    listeners: Mutex<Vec<watch::Sender<i64>>>,
+}
+
+impl Inline {
+    pub(super) async fn read<T>(
+        &self,
+        readers: &Readers,
+        vault: &Vault,
+        query: impl FnOnce(&Connection, &Vault) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.disk.read().await?;
+        let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        query(idle.last().ok_or_else(stopped)?, vault)
+    }
+
+    pub(super) fn subscribe(&self, last: i64) -> watch::Receiver<i64> {
+        let (listener, changes) = watch::channel(last);
+        self.listeners.lock().unwrap().push(listener);
+        changes
+    }
+
+    pub(super) fn tell(&self, news: &mut watch::Receiver<i64>) {
+        if news.has_changed().unwrap_or(false) {
+            let last = *news.borrow_and_update();
+            let mut listeners = self.listeners.lock().unwrap();
+            listeners.retain(|listener| listener.send(last).is_ok());
+        }
+    }
+}
+
+impl Sqlite {
+    /// Opens the database, which nobody else holds, and runs it on the caller's runtime.
+    pub(crate) fn open_inline(
+        path: &str,
+        (vault, terms): (Vault, Terms),
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, String> {
+        let (mut store, writer) = Self::build(Path::new(path), vault, 64, (terms, true))?;
+        let inline = Arc::new(Inline { disk, listeners: Mutex::default() });
+        tokio::spawn(writer.run_inline(Arc::clone(&inline)));
+        store.inline = Some(inline);
+        Ok(store)
+    }
+}
