@@ -84,6 +84,6 @@ impl Disk for PlayedDisk {
     }
 
     fn shows(&self) -> bool {
-        percent(30)
+        percent(5)
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     business,
     model::{
         lifecycle::{self, Effect},
-        pb::{Business, EventType, Outcome, State},
+        pb::{Business, EventType, State},
     },
     simulation::{
         books::{Books, Seen, Told},
@@ -309,15 +309,4 @@ fn log(held: &Held, books: &Books, faults: &mut Vec<String>) {
             faults.push(format!("the log's first {length} leaves are not what they were"));
         }
     }
-}
-
-/// How many applications were granted; a run that does nothing proves nothing.
-pub(super) fn granted(world: &World) -> usize {
-    let granted = |told: &Told| match told {
-        Told::Taken(application) => {
-            application.decision.as_ref().is_some_and(|d| d.outcome() == Outcome::Granted)
-        }
-        Told::Refused(_) => false,
-    };
-    world.with(|state| state.books.made.iter().filter(|made| granted(&made.told)).count())
 }

@@ -314,7 +314,10 @@ impl World {
             match below(6) {
                 0 | 1 => _ = self.kill("a blow"),
                 2 => self.stop().await,
-                3 => self.jump(i64::try_from(below(3 * 86_400)).unwrap() * SECOND),
+                3 => {
+                    let days = if percent(30) { 40 } else { 3 };
+                    self.jump(i64::try_from(below(days * 86_400)).unwrap() * SECOND);
+                }
                 4 => self.jump(-i64::try_from(below(20)).unwrap() * SECOND),
                 _ => self.cut_off(),
             }

@@ -102,3 +102,49 @@ impl Sqlite {
         Ok(store)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::store::{Store as _, contract, rows::Accepted};
+
+    /// Fails the first commit after it is done.
+    struct Once(AtomicBool);
+
+    #[async_trait]
+    impl Disk for Once {
+        async fn read(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn write(&self) {}
+
+        fn fate(&self) -> Fate {
+            let first = self.0.swap(false, Ordering::Relaxed);
+            if first { Fate::DoneButFailed } else { Fate::Done }
+        }
+
+        fn written(&self) {}
+
+        fn bug(&self) -> Option<Bug> {
+            None
+        }
+
+        fn shows(&self) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_failed_commit_has_done_is_replayed() {
+        let path = format!("file:/{}?vfs=memdb", uuid::Uuid::new_v4().simple());
+        let parts = (Vault::new(&[1; 32]).unwrap(), contract::terms());
+        let disk = Arc::new(Once(AtomicBool::new(true)));
+        let store = Sqlite::open_inline(&path, parts, disk).unwrap();
+        assert!(matches!(store.accept(contract::new(1)).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.accept(contract::new(1)).await, Ok(Accepted::Replayed(_))));
+        assert_eq!(store.totals().await.unwrap().leaves, 1);
+    }
+}
