@@ -15,6 +15,7 @@ mod clients;
 mod compare;
 mod config_faults;
 mod crew;
+mod database;
 mod demo;
 mod dispatch;
 mod duplicates;
