@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::Auth,
     business::rules::Rulebook,
-    cli::faulty,
+    cli::{Database, faulty},
     config::{Config, party_folders, routes::Routes},
     dispatch::Dispatch,
     edge,
@@ -36,10 +36,13 @@ pub(super) struct Arguments {
     /// The configuration.
     #[arg(long, default_value = "config/tongban.toml")]
     config: PathBuf,
+    #[command(flatten)]
+    database: Database,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let checked = checked(&arguments.config).map_err(|faults| faulty(&faults))?;
+    let mut checked = checked(&arguments.config).map_err(|faults| faulty(&faults))?;
+    arguments.database.lay_over(&mut checked.config.store)?;
     tls::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())

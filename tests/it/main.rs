@@ -32,6 +32,7 @@ mod mistakes;
 mod papers;
 mod receiver;
 mod reconcile;
+mod replicas;
 mod restart;
 mod routing;
 mod submit;
