@@ -224,6 +224,9 @@ pub struct Terms {
     pub divisions: Arc<Divisions>,
     /// Codes of the parties that take deliveries; the others read events by themselves.
     pub takers: BTreeSet<String>,
+    /// Nothing waits longer than that for its hour, microseconds: what seems to was put off by a
+    /// clock that was ahead and has been set right since.
+    pub longest_wait: Option<i64>,
 }
 
 /// Opens the store that the configuration names.

@@ -50,6 +50,7 @@ pub struct Postgres {
     pool: Arc<Pool>,
     news: News,
     vault: Arc<Vault>,
+    longest_wait: Option<i64>,
     /// Ends the listening task; the writers end with the queue.
     _stop: DropGuard,
 }
@@ -129,7 +130,8 @@ impl Postgres {
         let stop = CancellationToken::new();
         tokio::spawn(ear::run(Arc::clone(&address), news.clone(), stop.clone()));
         let pool = Pool::new(address);
-        Ok(Self { queue, pool, news, vault, _stop: stop.drop_guard() })
+        let longest_wait = terms.longest_wait;
+        Ok(Self { queue, pool, news, vault, longest_wait, _stop: stop.drop_guard() })
     }
 
     /// New work is shed when the queue is full.
@@ -204,7 +206,8 @@ impl Store for Postgres {
     async fn lease(&self, party: &str, limit: usize, until: i64) -> Result<Vec<Lease>, StoreError> {
         let terms = (limit, until.saturating_sub(clock::now_micros()));
         let mut held = self.pool.take().await?;
-        let leases = outbox::lease(&mut held.connection, &self.vault, party, terms);
+        let longest = self.longest_wait;
+        let leases = outbox::lease(&mut held.connection, &self.vault, party, terms, longest);
         let leases = in_time(leases).await;
         held.keep(leases)
     }

@@ -37,6 +37,8 @@ pub(super) fn lease(
     limit: usize,
     until: i64,
 ) -> Result<Vec<Lease>, StoreError> {
+    let now = clock::now_micros();
+    set_right(scope, party, now)?;
     struct Due {
         seq: i64,
         application: i64,
@@ -57,7 +59,7 @@ pub(super) fn lease(
          ORDER BY d.due, d.seq LIMIT ?3",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let due = query.query_map(params![party, clock::now_micros(), limit], |row| {
+    let due = query.query_map(params![party, now, limit], |row| {
         Ok(Due {
             seq: row.get(0)?,
             application: row.get(1)?,
@@ -108,6 +110,20 @@ pub(super) fn lease(
         });
     }
     Ok(leases)
+}
+
+/// Makes due what would wait longer than anything does. One that is leased is offered again after
+/// the longest wait, unless who holds it settles it before.
+fn set_right(scope: &Scope<'_>, party: &str, now: i64) -> Result<(), StoreError> {
+    let Some(longest) = scope.terms.longest_wait else { return Ok(()) };
+    scope
+        .transaction
+        .prepare_cached(
+            "UPDATE deliveries SET due = iif(state = 0, ?2, ?3) \
+             WHERE party = ?1 AND state IN (0, 1) AND due > ?3",
+        )?
+        .execute(params![party, now, now.saturating_add(longest)])?;
+    Ok(())
 }
 
 pub(super) fn settle(
