@@ -43,7 +43,7 @@ async fn papers_that_do_not_come_end_the_application_and_both_sides_are_told() {
         Accepted::New(_)
     ));
     // Two applications to the handler, what it did to the submitter, the end to both.
-    assert_eq!(store.totals().await.unwrap().due, 2 + 2 + 2);
+    assert_eq!(store.totals().await.unwrap().outbox().due, 2 + 2 + 2);
 }
 
 #[tokio::test]

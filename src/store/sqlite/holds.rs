@@ -3,7 +3,7 @@
 
 use std::sync::PoisonError;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 use crate::{
     business,
@@ -16,6 +16,7 @@ use crate::{
         advance::{self, By, Hold, Open},
         rows::Accepted,
         sqlite::{
+            index::split,
             read::{self, ApplicationRow},
             write::take,
             writer::Scope,
@@ -34,8 +35,8 @@ pub(super) fn settle(
     let paid = match hold {
         Hold::AsIs => return Ok(()),
         Hold::Release => {
-            scope.overlay.close(&row.benefits);
-            set_open(scope, &row.id, Open::Closed)?;
+            scope.overlay.close(&row.benefits, row.seq);
+            set_open(scope, row.seq, Open::Closed)?;
             return Ok(());
         }
         Hold::Pay | Hold::Take(_) => business::held(content),
@@ -43,31 +44,31 @@ pub(super) fn settle(
     let paid: Vec<[u8; 16]> = paid.iter().map(|text| scope.vault.digest(text)).collect();
     if let Hold::Take(_) = hold {
         for benefit in &paid {
-            if let Some(before) = holder(scope, &[*benefit]) {
-                set_open(scope, &before, Open::Closed)?;
+            if let Some((before, _)) = holder(scope, &[*benefit])? {
+                set_open(scope, before, Open::Closed)?;
+                scope.overlay.close(benefit, before);
             }
         }
-        scope.overlay.close(&paid.concat());
     }
-    scope.overlay.close(&row.benefits);
+    scope.overlay.close(&row.benefits, row.seq);
     if hold == Hold::Take(false) {
-        set_open(scope, &row.id, Open::Closed)?;
+        set_open(scope, row.seq, Open::Closed)?;
     } else {
-        scope.overlay.open(&paid, row.id);
+        scope.overlay.open(&paid, row.seq);
         scope
             .transaction
             .prepare_cached("UPDATE applications SET benefits = ?2 WHERE seq = ?1")?
             .execute(params![row.seq, paid.concat()])?;
-        set_open(scope, &row.id, Open::Paid)?;
+        set_open(scope, row.seq, Open::Paid)?;
     }
     Ok(())
 }
 
-fn set_open(scope: &Scope<'_>, id: &[u8; 16], open: Open) -> Result<(), StoreError> {
+fn set_open(scope: &Scope<'_>, seq: i64, open: Open) -> Result<(), StoreError> {
     scope
         .transaction
-        .prepare_cached("UPDATE applications SET open = ?2 WHERE id = ?1")?
-        .execute(params![id, open as i64])?;
+        .prepare_cached("UPDATE applications SET open = ?2 WHERE seq = ?1")?
+        .execute(params![seq, open as i64])?;
     Ok(())
 }
 
@@ -97,8 +98,27 @@ pub(super) fn duplicate(
     Ok(Accepted::Duplicate { first: id, paid })
 }
 
-/// Who holds one of the benefits.
-pub(super) fn holder(scope: &Scope<'_>, benefits: &[[u8; 16]]) -> Option<[u8; 16]> {
-    let index = scope.index.read().unwrap_or_else(PoisonError::into_inner);
-    scope.overlay.holder(&index, benefits)
+/// Who holds one of the benefits: row and id.
+pub(super) fn holder(
+    scope: &Scope<'_>,
+    benefits: &[[u8; 16]],
+) -> Result<Option<(i64, [u8; 16])>, StoreError> {
+    for benefit in benefits {
+        let candidates = {
+            let index = scope.index.read().unwrap_or_else(PoisonError::into_inner);
+            scope.overlay.holders(&index, benefit)
+        };
+        for seq in candidates {
+            let mut query = scope.transaction.prepare_cached(
+                "SELECT id, benefits FROM applications WHERE seq = ?1 AND open > 0",
+            )?;
+            let row = query.query_row([seq], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)));
+            if let Some((id, held)) = row.optional()?
+                && split(&held).any(|held| held == *benefit)
+            {
+                return Ok(Some((seq, id)));
+            }
+        }
+    }
+    Ok(None)
 }

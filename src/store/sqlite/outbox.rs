@@ -34,9 +34,25 @@ pub(super) fn add(
         .transaction
         .prepare_cached(
             "INSERT INTO deliveries (application, party, kind, event, message, state, attempts, \
-             due, unknown, note, created) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, 0, '', ?6)",
+             due, unknown, note, created) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, \
+             iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = ?1 AND e.party = ?2 \
+               AND e.state IN (0, 1, 3)), ?7, ?6), 0, '', ?6)",
         )?
-        .execute(params![row, party, kind.number(), sequence, message, now])?;
+        .execute(params![row, party, kind.number(), sequence, message, now, HELD])?;
+    Ok(())
+}
+
+/// Lets go what waited behind a delivery that is delivered now.
+fn release(scope: &Scope<'_>, delivery: i64, now: i64) -> Result<(), StoreError> {
+    scope
+        .transaction
+        .prepare_cached(
+            "UPDATE deliveries SET due = ?2 WHERE seq = ( \
+               SELECT e.seq FROM deliveries d JOIN deliveries e \
+               ON e.application = d.application AND e.party = d.party AND e.state IN (0, 1, 3) \
+               WHERE d.seq = ?1 ORDER BY e.seq LIMIT 1) AND state = 0 AND due = ?3",
+        )?
+        .execute(params![delivery, now, HELD])?;
     Ok(())
 }
 
@@ -57,6 +73,7 @@ pub(super) fn lease(
         unknown: bool,
         created: i64,
     }
+    // What is held back is not due, but for what came before a delivery that was made due again.
     let mut query = scope.transaction.prepare_cached(
         "SELECT d.seq, d.application, d.kind, d.event, d.message, d.state = 1, d.attempts, \
          d.unknown, d.created FROM deliveries d \
@@ -80,8 +97,11 @@ pub(super) fn lease(
         })
     })?;
     let due = due.collect::<rusqlite::Result<Vec<Due>>>()?;
-    let mut leases = Vec::with_capacity(due.len());
+    let (mut leases, mut bytes) = (Vec::with_capacity(due.len()), 0);
     for delivery in due {
+        if bytes >= read::PAGE_BYTES {
+            break; // The rest stays due.
+        }
         let attempt = delivery.attempts + 1;
         let unknown = delivery.unknown || delivery.leased;
         scope
@@ -92,6 +112,7 @@ pub(super) fn lease(
             )?
             .execute(params![delivery.seq, attempt, until, unknown])?;
         let row = read::by_seq(scope.transaction, delivery.application)?;
+        bytes += row.bytes();
         let kind = DeliveryKind::from_number(delivery.kind)
             .ok_or_else(|| StoreError::Corrupt("a delivery of no known kind".into()))?;
         let event = match kind {
@@ -151,6 +172,9 @@ pub(super) fn settle(
         Settlement::Refused { .. } => ("REFUSED", failed(lease)),
         Settlement::Parked { .. } => ("PARKED", failed(lease)),
     };
+    if state == 2 {
+        release(scope, lease.delivery, now)?;
+    }
     leaf(scope, &delivery_entry(lease, what, now).leaf())?;
     let Some(r#type) = step else { return Ok(()) };
     let row = read::by_id(scope.transaction, id_of(&lease.application)?)?;
@@ -164,13 +188,17 @@ pub(super) fn settle(
 }
 
 pub(super) fn revive(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
-    let sql =
-        "UPDATE deliveries SET state = 0, due = ?2, attempts = 0 WHERE seq = ?1 AND state = 3";
+    let sql = "UPDATE deliveries AS d SET state = 0, attempts = 0, \
+               due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
+                 AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
+               WHERE seq = ?1 AND state = 3";
     again(scope, deliveries, sql, "REPLAYED")
 }
 
 pub(super) fn resend(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
-    let sql = "UPDATE deliveries SET state = 0, due = ?2, attempts = 0, unknown = 1 \
+    let sql = "UPDATE deliveries AS d SET state = 0, attempts = 0, unknown = 1, \
+               due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
+                 AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
                WHERE seq = ?1 AND state = 2";
     again(scope, deliveries, sql, "RESENT")
 }
@@ -185,7 +213,7 @@ fn again(
     let mut changed = 0;
     let now = clock::now_micros();
     for delivery in deliveries {
-        if scope.transaction.prepare_cached(sql)?.execute(params![delivery, now])? == 0 {
+        if scope.transaction.prepare_cached(sql)?.execute(params![delivery, now, HELD])? == 0 {
             continue;
         }
         changed += 1;
@@ -228,3 +256,6 @@ fn delivery_entry(lease: &Lease, what: &str, now: i64) -> Entry {
         content: hex::encode(lease.message),
     }
 }
+
+/// When a delivery is due that waits for an earlier one of its application to its party.
+const HELD: i64 = i64::MAX;
