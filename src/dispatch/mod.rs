@@ -25,7 +25,10 @@ use crate::{
         Store, StoreError,
         rows::{Lease, Settlement},
     },
-    telemetry,
+    telemetry::{
+        self,
+        load::{self, Gauge, PartyLevel},
+    },
     translate::Translator,
 };
 
@@ -49,6 +52,7 @@ struct Lane {
     partner: Partner,
     breaker: Breaker,
     room: Arc<Semaphore>,
+    in_progress: Gauge,
 }
 
 impl Dispatch {
@@ -67,6 +71,7 @@ impl Dispatch {
             let Some(delivery) = party.entry.delivery.clone() else { continue };
             match Partner::new(config, party, translator, delivery) {
                 Ok(partner) => lanes.push(Lane {
+                    in_progress: load::of_party(PartyLevel::Deliveries, partner.code()),
                     store: Arc::clone(store),
                     settings: config.dispatch.clone(),
                     partner,
@@ -118,6 +123,7 @@ impl Lane {
                     for (lease, permit) in leases {
                         let lane = Arc::clone(&self);
                         tasks.spawn(async move {
+                            let _counted = lane.in_progress.count();
                             lane.attempt(lease).await;
                             drop(permit);
                         });
