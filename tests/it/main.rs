@@ -24,6 +24,7 @@ mod idempotency;
 mod keeping;
 mod limits;
 mod mistakes;
+mod overload;
 mod papers;
 mod receiver;
 mod reconcile;
