@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    store::{Store, rows::Outbox},
+    store::{Store, totals::Outbox},
     telemetry,
 };
 

@@ -8,6 +8,7 @@ pub mod advance;
 mod contract;
 pub mod rows;
 mod sqlite;
+pub mod totals;
 pub mod vault;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
@@ -24,8 +25,9 @@ use crate::{
     store::{
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
-            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
+            NewApplication, ParkedDelivery, Recalled, Settlement,
         },
+        totals::Totals,
         vault::Vault,
     },
 };

@@ -2,7 +2,7 @@
 //! that one has gone, whatever became of it in between.
 
 use super::*;
-use crate::store::rows::Outbox;
+use crate::store::totals::Outbox;
 
 async fn outbox(store: &dyn Store, party: &str) -> (i64, i64) {
     let totals = store.totals().await.unwrap();

@@ -34,7 +34,7 @@ use crate::{
         Store, StoreError, Terms,
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
-            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
+            NewApplication, ParkedDelivery, Recalled, Settlement,
         },
         sqlite::{
             index::Index,
@@ -42,6 +42,7 @@ use crate::{
             shares::{Place, Shares},
             writer::{Command, Prepared, Writer},
         },
+        totals::Totals,
         vault::Vault,
     },
 };

@@ -14,10 +14,9 @@ use crate::{
     store::{
         StoreError,
         advance::Open,
-        rows::{
-            DeliveryKind, Filter, Header, IdempotencyKey, Outbox, ParkedDelivery, Recalled, Totals,
-        },
+        rows::{DeliveryKind, Filter, Header, IdempotencyKey, ParkedDelivery, Recalled},
         sqlite::decode,
+        totals::{Outbox, Totals},
         vault::Vault,
     },
 };
