@@ -181,7 +181,8 @@ impl Stack {
             let response = self.services.call(request.map(Body::new)).await;
             return Ok(grpc::in_our_shape(response, &passage.trace));
         }
-        self.rest.answer(request, passage.trace).await
+        // On the heap: it is long, and what awaits it would be as long.
+        Box::pin(self.rest.answer(request, passage.trace)).await
     }
 }
 

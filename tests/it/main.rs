@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod benefits;
 mod cli;
 mod clients;
 mod compare;
@@ -26,6 +27,7 @@ mod limits;
 mod mistakes;
 mod overload;
 mod papers;
+mod races;
 mod receiver;
 mod reconcile;
 mod restart;

@@ -1,74 +1,68 @@
 //! One person, one benefit: who holds a benefit, because of an open application or because it is
 //! paid, and what becomes of it.
 
-use std::sync::PoisonError;
+use std::{collections::BTreeSet, sync::PoisonError};
 
 use rusqlite::{OptionalExtension as _, params};
 
 use crate::{
-    business,
     model::{
-        lifecycle::{self, Step},
+        lifecycle,
         pb::{self, EventType},
     },
     store::{
         StoreError,
-        advance::{self, By, Hold, Open},
-        rows::Accepted,
+        advance::{By, Open},
+        holding::{self, Benefit, Holding},
+        record::ApplicationRow,
+        rows::{Accepted, NewApplication},
         sqlite::{
-            index::split,
-            read::{self, ApplicationRow},
-            write::take,
+            read,
+            write::{Cause, take},
             writer::Scope,
         },
     },
 };
 
-/// Who holds the benefits after the step.
+/// The applications that hold one of the benefits.
+pub(super) fn holders(
+    scope: &Scope<'_>,
+    benefits: &[Benefit],
+) -> Result<Vec<ApplicationRow>, StoreError> {
+    let mut places = BTreeSet::new();
+    for benefit in benefits {
+        places.extend(holder(scope, benefit)?);
+    }
+    places.into_iter().map(|place| read::by_seq(scope.transaction, place)).collect()
+}
+
+/// Writes who holds the benefits after a step, and what the rows themselves say of it.
 pub(super) fn settle(
     scope: &mut Scope<'_>,
     row: &ApplicationRow,
-    step: Step,
-    content: &pb::Application,
+    holding: &Holding,
+    now: i64,
 ) -> Result<(), StoreError> {
-    let hold = advance::hold(step, content, row.open);
-    let paid = match hold {
-        Hold::AsIs => return Ok(()),
-        Hold::Release => {
-            scope.overlay.close(&row.benefits, row.seq);
-            set_open(scope, row.seq, Open::Closed)?;
-            return Ok(());
-        }
-        Hold::Pay | Hold::Take(_) => business::held(content),
-    };
-    let paid: Vec<[u8; 16]> = paid.iter().map(|text| scope.vault.digest(text)).collect();
-    if let Hold::Take(_) = hold {
-        for benefit in &paid {
-            if let Some((before, _)) = holder(scope, &[*benefit])? {
-                set_open(scope, before, Open::Closed)?;
-                scope.overlay.close(benefit, before);
+    if let Some(taking) = &holding.taken {
+        for mut before in holders(scope, taking.benefits())? {
+            let (gone, notice) = holding::lose(&mut before, taking);
+            scope.overlay.close(&[&gone, taking.benefits()].concat(), before.seq);
+            write(scope, &before)?;
+            if let Some((step, event)) = notice {
+                take(scope, &mut before, Cause { step, event: &event, by: By::gateway(now) })?;
             }
         }
     }
-    scope.overlay.close(&row.benefits, row.seq);
-    if hold == Hold::Take(false) {
-        set_open(scope, row.seq, Open::Closed)?;
-    } else {
-        scope.overlay.open(&paid, row.seq);
-        scope
-            .transaction
-            .prepare_cached("UPDATE applications SET benefits = ?2 WHERE seq = ?1")?
-            .execute(params![row.seq, paid.concat()])?;
-        set_open(scope, row.seq, Open::Paid)?;
-    }
-    Ok(())
+    scope.overlay.close(&holding.freed, row.seq);
+    scope.overlay.open(&holding.held, row.seq);
+    write(scope, row)
 }
 
-fn set_open(scope: &Scope<'_>, seq: i64, open: Open) -> Result<(), StoreError> {
+fn write(scope: &Scope<'_>, row: &ApplicationRow) -> Result<(), StoreError> {
     scope
         .transaction
-        .prepare_cached("UPDATE applications SET open = ?2 WHERE seq = ?1")?
-        .execute(params![seq, open as i64])?;
+        .prepare_cached("UPDATE applications SET open = ?2, benefits = ?3 WHERE seq = ?1")?
+        .execute(params![row.seq, row.open as i64, row.benefits])?;
     Ok(())
 }
 
@@ -76,12 +70,10 @@ fn set_open(scope: &Scope<'_>, seq: i64, open: Open) -> Result<(), StoreError> {
 /// asked again, not who or where.
 pub(super) fn duplicate(
     scope: &mut Scope<'_>,
-    first: [u8; 16],
-    now: i64,
+    first: i64,
+    new: &NewApplication,
 ) -> Result<Accepted, StoreError> {
-    let id = uuid::Uuid::from_bytes(first);
-    let row = read::by_id(scope.transaction, id)?;
-    let row = row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()))?;
+    let mut row = read::by_seq(scope.transaction, first)?;
     let refused = EventType::DuplicateRefused;
     let told: bool = scope
         .transaction
@@ -92,32 +84,29 @@ pub(super) fn duplicate(
     let paid = row.open == Open::Paid;
     if !told {
         let event = pb::ApplicationEvent { r#type: refused as i32, ..Default::default() };
-        let by = By { party: "gateway", system: "", time: now };
-        take(scope, &row, lifecycle::notice(row.state, refused), &event, by)?;
+        let step = lifecycle::notice(row.state, refused);
+        take(scope, &mut row, Cause { step, event: &event, by: By::gateway(new.now) })?;
     }
-    Ok(Accepted::Duplicate { first: id, paid })
+    let mut held = Vec::new();
+    for benefit in &new.benefits {
+        held.extend(holder(scope, benefit)?.map(|_| *benefit));
+    }
+    Ok(Accepted::Duplicate { first: uuid::Uuid::from_bytes(row.id), paid, held })
 }
 
-/// Who holds one of the benefits: row and id.
-pub(super) fn holder(
-    scope: &Scope<'_>,
-    benefits: &[[u8; 16]],
-) -> Result<Option<(i64, [u8; 16])>, StoreError> {
-    for benefit in benefits {
-        let candidates = {
-            let index = scope.index.read().unwrap_or_else(PoisonError::into_inner);
-            scope.overlay.holders(&index, benefit)
-        };
-        for seq in candidates {
-            let mut query = scope.transaction.prepare_cached(
-                "SELECT id, benefits FROM applications WHERE seq = ?1 AND open > 0",
-            )?;
-            let row = query.query_row([seq], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)));
-            if let Some((id, held)) = row.optional()?
-                && split(&held).any(|held| held == *benefit)
-            {
-                return Ok(Some((seq, id)));
-            }
+/// The row of the application that holds a benefit, if one does.
+pub(super) fn holder(scope: &Scope<'_>, benefit: &Benefit) -> Result<Option<i64>, StoreError> {
+    let candidates = {
+        let index = scope.index.read().unwrap_or_else(PoisonError::into_inner);
+        scope.overlay.holders(&index, benefit)
+    };
+    for place in candidates {
+        let mut query = scope
+            .transaction
+            .prepare_cached("SELECT benefits FROM applications WHERE seq = ?1 AND open > 0")?;
+        let held: Option<Vec<u8>> = query.query_row([place], |row| row.get(0)).optional()?;
+        if held.is_some_and(|held| holding::split(&held).any(|held| held == *benefit)) {
+            return Ok(Some(place));
         }
     }
     Ok(None)

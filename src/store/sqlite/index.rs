@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use crate::store::sqlite::places::Places;
+use crate::store::{holding::split, sqlite::places::Places};
 
 /// 128 bits of a key's SHA-256, or the keyed digest of a person and a benefit.
 type Short = [u8; 16];
@@ -88,9 +88,9 @@ impl Overlay {
         }
     }
 
-    pub(super) fn close(&mut self, benefits: &[u8], place: i64) {
-        for benefit in split(benefits) {
-            self.open.entry(bits(&benefit)).or_default().push((place, false));
+    pub(super) fn close(&mut self, benefits: &[Short], place: i64) {
+        for benefit in benefits {
+            self.open.entry(bits(benefit)).or_default().push((place, false));
         }
     }
 }
@@ -110,10 +110,6 @@ fn apply(places: &mut Places, steps: Steps) {
             }
         }
     }
-}
-
-pub(super) fn split(benefits: &[u8]) -> impl Iterator<Item = Short> + '_ {
-    benefits.as_chunks::<16>().0.iter().copied()
 }
 
 /// The first 64 bits.

@@ -9,7 +9,6 @@ mod places;
 mod read;
 mod readers;
 mod reconcile;
-mod shares;
 mod write;
 mod writer;
 
@@ -32,15 +31,16 @@ use crate::{
     model::{clock, pb},
     store::{
         Store, StoreError, Terms,
+        record::Prepared,
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
             NewApplication, ParkedDelivery, Recalled, Settlement,
         },
+        shares::{Place, Shares},
         sqlite::{
             index::Index,
             readers::{Reach, Readers},
-            shares::{Place, Shares},
-            writer::{Command, Prepared, Writer},
+            writer::{Command, Writer},
         },
         totals::Totals,
         vault::Vault,
@@ -315,11 +315,6 @@ impl From<rusqlite::Error> for StoreError {
             _ => Self::Unavailable(error.to_string()),
         }
     }
-}
-
-/// Decodes what the store itself encoded.
-fn decode<M: prost::Message + Default>(bytes: &[u8]) -> Result<M, StoreError> {
-    M::decode(bytes).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// Waits a little for a gateway that is just stopping.

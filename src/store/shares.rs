@@ -1,4 +1,4 @@
-//! Who fills the writer's queue. New work of a party is let in only while the party has less in
+//! Who fills the queue before the writers. New work of a party is let in only while the party has less in
 //! the queue than is free: one party alone takes half of it, two take a third each, and there is
 //! always room for one that comes new. Accepted work (deliveries, clocks) always gets in line.
 
