@@ -33,17 +33,17 @@ pub(super) fn add(scope: &Scope<'_>, delivery: &NewDelivery) -> Result<(), Store
     Ok(())
 }
 
-/// Lets go what waited behind a delivery that is delivered now.
-fn release(scope: &Scope<'_>, delivery: i64, now: i64) -> Result<(), StoreError> {
+/// Lets go what waited behind a delivery that is delivered now: due as if it had not waited.
+fn release(scope: &Scope<'_>, delivery: i64) -> Result<(), StoreError> {
     scope
         .transaction
         .prepare_cached(
-            "UPDATE deliveries SET due = ?2 WHERE seq = ( \
+            "UPDATE deliveries SET due = created WHERE seq = ( \
                SELECT e.seq FROM deliveries d JOIN deliveries e \
                ON e.application = d.application AND e.party = d.party AND e.state IN (0, 1, 3) \
-               WHERE d.seq = ?1 ORDER BY e.seq LIMIT 1) AND state = 0 AND due = ?3",
+               WHERE d.seq = ?1 ORDER BY e.seq LIMIT 1) AND state = 0 AND due = ?2",
         )?
-        .execute(params![delivery, now, HELD])?;
+        .execute(params![delivery, HELD])?;
     Ok(())
 }
 
@@ -160,7 +160,7 @@ pub(super) fn settle(
     }
     scope.news = true; // What waited behind it in the application's order may go.
     if ended.state == 2 {
-        release(scope, lease.delivery, now)?;
+        release(scope, lease.delivery)?;
     }
     if let Some(what) = ended.what {
         leaf(scope, &take::ended_leaf(lease, what, now))?;
