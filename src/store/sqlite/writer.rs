@@ -321,8 +321,7 @@ fn finish<T: Send + 'static>(
 ) -> (Finish, Option<StoreError>) {
     let error = if alone { None } else { result.as_ref().err().cloned() };
     let finish = Box::new(move |failure: Option<StoreError>| {
-        // A caller that has gone away asks again with its key.
-        _ = reply.send(failure.map_or(result, Err));
+        reply.send(failure.map_or(result, Err));
     });
     (finish, error)
 }
