@@ -4,6 +4,7 @@
 
 mod books;
 mod clocks;
+mod link;
 mod partner;
 mod schedule;
 
@@ -16,9 +17,12 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use crate::dispatch::books::{Books, Correspondent, HeldMessage, SubmittedBook};
+pub(crate) use crate::dispatch::link::Link;
+#[cfg(test)]
+pub(crate) use crate::dispatch::link::{Call, Failure, Reply, Simulated};
 use crate::{
     breaker::{Admission, Breaker},
-    config::{Config, Dispatch as Settings},
+    config::{Config, Dispatch as Settings, Party},
     dispatch::partner::{Outcome, Partner},
     failpoint::{self, Step},
     model::{clock, fault::Fault},
@@ -26,7 +30,10 @@ use crate::{
         Store, StoreError,
         rows::{Lease, Settlement},
     },
-    telemetry,
+    telemetry::{
+        self,
+        load::{self, Gauge, PartyLevel},
+    },
     translate::Translator,
 };
 
@@ -38,6 +45,9 @@ const GATHER: Duration = Duration::from_millis(2);
 const GIVING_BACK: Duration = Duration::from_secs(4);
 /// How long an idle party waits before it looks again, for deliveries that fall due by time.
 const IDLE: Duration = Duration::from_millis(200);
+
+/// Makes the link to a party.
+type LinkTo<'a> = &'a dyn Fn(&Party) -> Result<Link, Vec<Fault>>;
 
 /// The running dispatch.
 pub struct Dispatch {
@@ -55,6 +65,8 @@ struct Lane {
     breaker: Breaker,
     room: Arc<Semaphore>,
     give_back: CancellationToken,
+    chance: fn() -> f64,
+    in_progress: Gauge,
 }
 
 impl Dispatch {
@@ -67,13 +79,27 @@ impl Dispatch {
         store: &Arc<dyn Store>,
         translator: &Arc<Translator>,
     ) -> Result<Self, Vec<Fault>> {
+        let link = |party: &Party| Link::https(config, party);
+        Self::start_over(config, store, translator, (&link, chance))
+    }
+
+    /// The same over other links, and with a chance (from 0 to 1) of its own.
+    pub(crate) fn start_over(
+        config: &Config,
+        store: &Arc<dyn Store>,
+        translator: &Arc<Translator>,
+        (link, chance): (LinkTo<'_>, fn() -> f64),
+    ) -> Result<Self, Vec<Fault>> {
         let mut lanes = Vec::new();
         let mut faults = Vec::new();
         let give_back = CancellationToken::new();
         for party in config.parties.values() {
             let Some(delivery) = party.entry.delivery.clone() else { continue };
-            match Partner::new(config, party, translator, delivery) {
+            let partner = link(party)
+                .and_then(|link| Partner::new(config, party, translator, (delivery, link)));
+            match partner {
                 Ok(partner) => lanes.push(Lane {
+                    in_progress: load::of_party(PartyLevel::Deliveries, partner.code()),
                     store: Arc::clone(store),
                     settings: config.dispatch.clone(),
                     partner,
@@ -84,6 +110,7 @@ impl Dispatch {
                     ),
                     room: Arc::new(Semaphore::new(config.dispatch.in_flight)),
                     give_back: give_back.clone(),
+                    chance,
                 }),
                 Err(more) => faults.extend(more),
             }
@@ -131,6 +158,7 @@ impl Lane {
                     for (lease, ends, permit) in leases {
                         let lane = Arc::clone(&self);
                         tasks.spawn(async move {
+                            let _counted = lane.in_progress.count();
                             lane.attempt(lease, ends).await;
                             drop(permit);
                         });
@@ -145,6 +173,7 @@ impl Lane {
             let wait =
                 self.refused_for().map_or(wait, |refused| refused.max(Duration::from_millis(1)));
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 _ = changes.changed(), if self.refused_for().is_none() => {
                     tokio::time::sleep(GATHER).await;
@@ -161,7 +190,7 @@ impl Lane {
         first: Result<OwnedSemaphorePermit, AcquireError>,
     ) -> Result<Vec<(Lease, Instant, OwnedSemaphorePermit)>, StoreError> {
         let Ok(first) = first else { return Ok(Vec::new()) };
-        let most = match self.breaker.admit(Instant::now()) {
+        let most = match self.breaker.admit(now()) {
             Admission::NotBefore(_) => return Ok(Vec::new()),
             Admission::Probe => 1,
             Admission::Any => LEASE_PAGE,
@@ -173,18 +202,18 @@ impl Lane {
             permits.push(permit);
         }
         let length = i64::try_from(self.settings.lease_ms).unwrap_or(i64::MAX / 2000) * 1000;
-        let ends = Instant::now() + Duration::from_millis(self.settings.lease_ms);
+        let ends = now() + Duration::from_millis(self.settings.lease_ms);
         let until = clock::now_micros() + length;
         let leased = self.store.lease(self.partner.code(), permits.len(), until);
         let leased = failpoint::at(Step::Lease, StoreError::Unavailable, leased).await;
         if most == 1 && !leased.as_ref().is_ok_and(|leases| !leases.is_empty()) {
-            self.breaker.probe_unused(Instant::now());
+            self.breaker.probe_unused(now());
         }
         Ok(leased?.into_iter().zip(permits).map(|(lease, permit)| (lease, ends, permit)).collect())
     }
 
     fn refused_for(&self) -> Option<Duration> {
-        self.breaker.refused_for(Instant::now())
+        self.breaker.refused_for(now())
     }
 
     async fn attempt(&self, lease: Lease, ends: Instant) {
@@ -193,7 +222,7 @@ impl Lane {
         span.set("party.code", lease.party().to_owned());
         span.set("attempt.number", i64::from(lease.attempt()));
         span.set("message.kind", lease.kind().word());
-        let began = Instant::now();
+        let began = now();
         let trace = span.context();
         let delivering = self.partner.deliver(&lease, ends, &trace);
         let Some(outcome) = self.give_back.run_until_cancelled(delivering).await else {
@@ -229,7 +258,7 @@ impl Lane {
         if lease.attempt() >= self.settings.attempts {
             return Settlement::Parked { unknown, note: note.clone() };
         }
-        let own = schedule::wait(&self.settings, lease.attempt(), chance());
+        let own = schedule::wait(&self.settings, lease.attempt(), (self.chance)());
         let wait = asked.map_or(own, |asked| schedule::heed(&self.settings, own, asked));
         let due = clock::now_micros() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2);
         Settlement::Again { due, unknown, counted: true, note: note.clone() }
@@ -238,7 +267,7 @@ impl Lane {
     fn report(&self, lease: &Lease, outcome: &Outcome, settlement: &Settlement, began: Instant) {
         match outcome {
             Outcome::Unknown { .. } | Outcome::Again { after: None, .. } => {
-                if self.breaker.failed(began, Instant::now()) {
+                if self.breaker.failed(began, now()) {
                     tracing::warn!(party.code = lease.party(), "party does not answer; pausing");
                 }
             }
@@ -250,7 +279,7 @@ impl Lane {
         let parked = matches!(settlement, Settlement::Parked { .. } | Settlement::Refused { .. });
         let note = outcome.note();
         let trace_id = lease.trace().trace_id_hex();
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from((now() - began).as_millis()).unwrap_or(u64::MAX);
         if parked {
             tracing::error!(
                 delivery = lease.delivery(),
@@ -281,6 +310,11 @@ impl Lane {
 fn given_back() -> Settlement {
     let note = "the gateway stopped".into();
     Settlement::Again { due: clock::now_micros(), unknown: true, counted: false, note }
+}
+
+/// The moment by the runtime's clock, which a simulation holds.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// A number from 0 to 1, for jitter.

@@ -12,8 +12,10 @@ mod postgres;
 pub mod proof;
 mod record;
 pub mod rows;
+mod shares;
 mod sqlite;
 mod take;
+pub mod totals;
 pub mod vault;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -22,6 +24,11 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(crate) use crate::store::sqlite::{
+    inline::{Disk, Fate},
+    planted::Bug,
+};
 pub use crate::store::{postgres::Postgres, sqlite::Sqlite};
 use crate::{
     audit::Entry,
@@ -30,8 +37,9 @@ use crate::{
     store::{
         rows::{
             Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
-            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
+            NewApplication, ParkedDelivery, Recalled, Settlement,
         },
+        totals::Totals,
         vault::Vault,
     },
 };

@@ -35,9 +35,6 @@ pub(crate) struct Crew {
 struct Replica {
     root: PathBuf,
     number: usize,
-    /// What `serve` is called with besides its configuration, and its environment.
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
     process: Mutex<Process>,
     /// How often it came to serve.
     served: AtomicUsize,
@@ -53,13 +50,11 @@ struct Process {
 
 impl Crew {
     /// Starts so many processes in the house and waits until one of them serves.
-    pub(crate) async fn start(house: &House, processes: usize, arguments: &[String]) -> Self {
+    pub(crate) async fn start(house: &House, processes: usize) -> Self {
         let replica = |number| {
             Arc::new(Replica {
                 root: house.root().to_owned(),
                 number,
-                arguments: arguments.to_owned(),
-                environment: Vec::new(),
                 process: Mutex::default(),
                 served: AtomicUsize::new(0),
                 ending: AtomicBool::new(false),
@@ -83,6 +78,11 @@ impl Crew {
     /// Where those that serve listen.
     pub(crate) fn edges(&self) -> Vec<String> {
         self.replicas.iter().filter_map(|one| one.process.lock().unwrap().edge.clone()).collect()
+    }
+
+    /// How many processes there are.
+    pub(crate) fn size(&self) -> usize {
+        self.replicas.len()
     }
 
     /// How often a process came to serve.
@@ -149,6 +149,16 @@ impl Crew {
         self.replicas.iter().map(hits).sum()
     }
 
+    /// SIGKILL to all of them, and none is started again.
+    pub(crate) fn end(&self) {
+        for one in &self.replicas {
+            one.ending.store(true, Ordering::Relaxed);
+            one.signal("-KILL");
+        }
+        // A process that a supervisor was just starting ends with its task.
+        self.supervisors.iter().for_each(JoinHandle::abort);
+    }
+
     /// Everything the processes ever wrote to standard error.
     pub(crate) fn log(&self) -> String {
         self.replicas.iter().map(|one| fs::read_to_string(one.log()).unwrap_or_default()).collect()
@@ -157,12 +167,7 @@ impl Crew {
 
 impl Drop for Crew {
     fn drop(&mut self) {
-        for one in &self.replicas {
-            one.ending.store(true, Ordering::Relaxed);
-            one.signal("-KILL");
-        }
-        // A process that a supervisor was just starting ends with its task.
-        self.supervisors.iter().for_each(JoinHandle::abort);
+        self.end();
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().filter(|line| !line.contains("\"DEBUG\"")).collect();
@@ -190,7 +195,9 @@ impl Replica {
         // Not after it was waited for: the number may be another's then.
         let process = self.process.lock().unwrap();
         let Some(id) = process.id else { return };
-        let sent = std::process::Command::new("kill").args([signal, &id.to_string()]).status();
+        let mut kill = std::process::Command::new("kill");
+        // It may have ended by itself already.
+        let sent = kill.args([signal, &id.to_string()]).stderr(Stdio::null()).status();
         assert!(sent.is_ok());
     }
 
@@ -210,8 +217,6 @@ impl Replica {
     fn spawn(&self) -> Child {
         let child = Command::new(TONGBAN)
             .args(["serve", "--config", "config/tongban.toml"])
-            .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("TONGBAN_FAILPOINTS", self.faults())
             .current_dir(&self.root)
             .stdin(Stdio::null())

@@ -297,8 +297,10 @@ fn receiver(rows: &Rows, party: &str, arrivals: &[Arrival], found: &mut Vec<Stri
         .collect();
     let mut done: HashMap<&str, usize> = HashMap::new();
     let mut order: HashMap<&str, i64> = HashMap::new();
-    // Whether it may have a number: sent, neither turned away nor asked for since.
-    let mut sent: HashMap<&str, bool> = HashMap::new();
+    // How often a number may come: once, and once more for each time that it was turned away or
+    // asked for in vain. The question of a second attempt may overtake a first one that is slow on
+    // its way: so much is saved up, and no more.
+    let mut may: HashMap<&str, u8> = HashMap::new();
     for arrival in arrivals {
         let number = arrival.number.as_str();
         let Some(delivery) = numbers.get(number) else {
@@ -307,13 +309,15 @@ fn receiver(rows: &Rows, party: &str, arrivals: &[Arrival], found: &mut Vec<Stri
         };
         if arrival.question {
             if !arrival.stored {
-                sent.insert(number, false);
+                may.insert(number, may.get(number).map_or(2, |left| (left + 1).min(2)));
             }
             continue;
         }
-        if sent.insert(number, !arrival.turned_away) == Some(true) {
+        let left = may.entry(number).or_insert(1);
+        if *left == 0 {
             found.push(format!("{party} got {number} again and was not asked: {delivery:?}"));
         }
+        *left = left.saturating_sub(u8::from(!arrival.turned_away));
         if arrival.application != delivery.application {
             found.push(format!("{party} got {} as {delivery:?}", arrival.application));
         }

@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, AtomicUsize, Ordering},
@@ -19,8 +18,8 @@ use tokio::task::JoinHandle;
 
 use crate::{
     crew::Crew,
+    database::{Database, Engine, Postgres},
     harness::{House, Plan, until},
-    ledger::Rows,
     line::Line,
     papers,
     receiver::{Dialect, Receiver},
@@ -66,30 +65,6 @@ pub(crate) enum Callbacks {
     Reordered,
 }
 
-/// Where the gateways keep everything.
-#[derive(Clone, Debug)]
-pub(crate) enum Database {
-    /// A file.
-    Sqlite(PathBuf),
-}
-
-impl Database {
-    /// The one that the house's configuration names.
-    fn of(house: &House) -> Self {
-        let text = std::fs::read_to_string(house.config()).unwrap();
-        let document: toml_edit::DocumentMut = text.parse().unwrap();
-        let url = document["store"]["url"].as_str().unwrap();
-        Self::Sqlite(house.root().join(url.strip_prefix("sqlite://").unwrap()))
-    }
-
-    /// Everything that it holds; none while it cannot be read.
-    pub(crate) async fn rows(&self) -> Option<Rows> {
-        match self {
-            Self::Sqlite(path) => Rows::of_sqlite(path).ok(),
-        }
-    }
-}
-
 pub(crate) struct World {
     pub(crate) house: House,
     pub(crate) crew: Arc<Crew>,
@@ -99,7 +74,8 @@ pub(crate) struct World {
     pub(crate) lines: [Line; 2],
     pub(crate) said: Arc<Mutex<Vec<Said>>>,
     pub(crate) watched: Arc<Mutex<Vec<Watched>>>,
-    database: Database,
+    /// After what uses it: it goes with them.
+    pub(crate) database: Database,
     desks: HashMap<&'static str, Desk>,
     watcher: JoinHandle<()>,
     next: AtomicU32,
@@ -108,11 +84,15 @@ pub(crate) struct World {
 impl Drop for World {
     fn drop(&mut self) {
         self.watcher.abort();
+        self.crew.end();
+        if let (Database::Sqlite(file), false) = (&self.database, std::thread::panicking()) {
+            std::fs::remove_dir_all(file.parent().unwrap()).unwrap_or_default();
+        }
     }
 }
 
 /// Short waits, so that what is slower than its deadline costs a test two seconds.
-pub(crate) fn short() -> Plan {
+fn short() -> Plan {
     Plan::new()
         .set("limits", "call_seconds", 2)
         .set("dispatch", "attempt_ms", 700)
@@ -124,29 +104,38 @@ pub(crate) fn short() -> Plan {
 }
 
 impl World {
-    /// A world with so many gateways, which are called with these arguments.
-    pub(crate) async fn start(plan: Plan, processes: usize, arguments: &[String]) -> Self {
+    /// A world with so many gateways on a store of its own.
+    pub(crate) async fn start(engine: Engine, processes: usize) -> Self {
+        Self::on(Self::store(engine).await, processes).await
+    }
+
+    pub(crate) async fn store(engine: Engine) -> Database {
+        match engine {
+            Engine::Sqlite => {
+                let name = format!("tongban-store-{}", uuid::Uuid::new_v4());
+                Database::Sqlite(std::env::temp_dir().join(name).join("tongban.db"))
+            }
+            Engine::Postgres => Database::Postgres(Postgres::shared().await),
+        }
+    }
+
+    /// A world with so many gateways on this store.
+    pub(crate) async fn on(database: Database, processes: usize) -> Self {
         let (platform, away) = (Receiver::bind().await, Receiver::bind().await);
         let lines = [Line::to(platform.address).await, Line::to(away.address).await];
         let [first, second] = lines.each_ref().map(|line| format!("https://{}", line.address));
-        let plan = plan.endpoint("23", &first).endpoint("44", &second);
+        let plan = database.planned(short()).endpoint("23", &first).endpoint("44", &second);
         let house = House::build(plan);
         let platform = platform.open(Dialect::P23, &house.certificates("23"));
         let away = away.open(Dialect::P44, &house.certificates("44"));
-        let crew = Arc::new(Crew::start(&house, processes, arguments).await);
+        let crew = Arc::new(Crew::start(&house, processes).await);
         let said = Arc::new(Mutex::new(Vec::new()));
         let desk = |party| (party, Desk::new(&house, &crew, party, &said));
         let desks: HashMap<_, _> = ["23", "44"].map(desk).into();
         let watched = Arc::new(Mutex::new(Vec::new()));
         let watcher = tokio::spawn(watch(desks["44"].clone(), Arc::clone(&watched)));
         let next = AtomicU32::new(0);
-        let database = Database::of(&house);
         Self { house, crew, platform, away, lines, said, watched, database, desks, watcher, next }
-    }
-
-    /// Everything that is stored; none while it cannot be read.
-    pub(crate) async fn rows(&self) -> Option<Rows> {
-        self.database.rows().await
     }
 
     pub(crate) fn desk(&self, party: &str) -> &Desk {

@@ -37,8 +37,7 @@ pub(in crate::store) async fn prove(
     let told = |text: String| format!("{}: {text}", address.name);
     let connected = address.connect(None).await;
     let mut connection = connected.map_err(|t| told(StoreError::from(t).to_string()))?;
-    migrate::known(&mut connection).await.map_err(told)?;
-    migrate::fits(&mut connection, vault).await.map_err(told)?;
+    migrate::known(&mut connection, vault).await.map_err(told)?;
     let snapshot = connection
         .client
         .build_transaction()

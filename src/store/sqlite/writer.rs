@@ -83,6 +83,10 @@ pub(super) struct Writer {
     terms: Terms,
     /// Where those who wait for answers run; none when the store was opened outside.
     runtime: Option<Handle>,
+    /// What a commit that failed would have handed on: it may be done all the same.
+    doubt: Option<Committed>,
+    #[cfg(test)]
+    fate: crate::store::sqlite::inline::Fate,
 }
 
 impl Writer {
@@ -93,7 +97,18 @@ impl Writer {
         (index, vault, terms): (Arc<RwLock<Index>>, Arc<Vault>, Terms),
     ) -> Self {
         let runtime = Handle::try_current().ok();
-        Self { connection, commands, changed, index, vault, terms, runtime }
+        Self {
+            connection,
+            commands,
+            changed,
+            index,
+            vault,
+            terms,
+            runtime,
+            doubt: None,
+            #[cfg(test)]
+            fate: crate::store::sqlite::inline::Fate::Done,
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -113,6 +128,29 @@ impl Writer {
         }
     }
 
+    /// As `run`, in a task and on a played disk.
+    #[cfg(test)]
+    pub(super) async fn run_inline(mut self, inline: Arc<crate::store::sqlite::inline::Inline>) {
+        let mut news = self.changed.subscribe();
+        let mut batch = Vec::new();
+        while let Some(first) = self.commands.recv().await {
+            batch.push(first);
+            inline.disk.write().await;
+            self.gather(&mut batch);
+            self.fate = inline.disk.fate();
+            let bug = inline.disk.bug();
+            if let Some(bug) = bug {
+                batch = bug.twisted(batch);
+            }
+            self.commit(batch.drain(..));
+            if let Some(bug) = bug {
+                bug.strike(&self.connection, inline.disk.shows());
+            }
+            inline.tell(&mut news);
+            inline.disk.written();
+        }
+    }
+
     fn gather(&mut self, batch: &mut Vec<Command>) {
         while batch.len() < BATCH {
             let Ok(next) = self.commands.try_recv() else { return };
@@ -124,9 +162,8 @@ impl Writer {
         let mut finishes: Vec<Finish> = Vec::new();
         let outcome = self.transact(batch, &mut finishes);
         let failure = match outcome {
-            Ok(Committed { overlay, last_event, news }) => {
-                self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
-                self.tell(last_event, news);
+            Ok(committed) => {
+                self.hand_on(committed);
                 None
             }
             Err(error) => {
@@ -141,6 +178,24 @@ impl Writer {
             Some(runtime) => drop(runtime.spawn(async { tell() })),
             None => tell(),
         }
+    }
+
+    fn hand_on(&self, Committed { overlay, last_event, news }: Committed) {
+        self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
+        self.tell(last_event, news);
+    }
+
+    /// Looks whether a commit that failed is done all the same, before the index decides anything:
+    /// a key that it lacks would make a second application. It changes by events alone.
+    fn resolve(&mut self) -> Result<(), StoreError> {
+        let Some(doubt) = &self.doubt else { return Ok(()) };
+        let sql = "SELECT coalesce(max(seq), 0) FROM events";
+        let last: i64 = self.connection.query_row(sql, [], |row| row.get(0))?;
+        let done = doubt.last_event > 0 && doubt.last_event <= last;
+        if let Some(committed) = self.doubt.take().filter(|_| done) {
+            self.hand_on(committed);
+        }
+        Ok(())
     }
 
     /// A lease is no news: who looks for work would wake itself, without end.
@@ -160,11 +215,13 @@ impl Writer {
         batch: impl Iterator<Item = Command>,
         finishes: &mut Vec<Finish>,
     ) -> Result<Committed, StoreError> {
-        let immediate = TransactionBehavior::Immediate;
-        let transaction = match self.connection.transaction_with_behavior(immediate) {
+        let began = self.resolve().and_then(|()| {
+            let immediate = TransactionBehavior::Immediate;
+            Ok(self.connection.transaction_with_behavior(immediate)?)
+        });
+        let transaction = match began {
             Ok(transaction) => transaction,
             Err(error) => {
-                let error = StoreError::from(error);
                 finishes.extend(batch.map(refuse));
                 return Err(error);
             }
@@ -192,19 +249,19 @@ impl Writer {
         if let Some(error) = failed {
             return Err(error);
         }
-        let commit = || transaction.commit().map_err(StoreError::from);
-        match failpoint::at_blocking(Step::Commit, StoreError::Unavailable, commit) {
-            // The indexes in memory go with what is on disk, whatever the error says.
-            Err(error) if !self.stands(last_event) => Err(error),
-            Ok(()) | Err(_) => Ok(Committed { overlay, last_event, news }),
+        let committed = Committed { overlay, last_event, news };
+        let commit = || {
+            #[cfg(not(test))]
+            let ended = transaction.commit();
+            #[cfg(test)]
+            let ended = self.fate.commit(transaction);
+            ended.map_err(StoreError::from)
+        };
+        if let Err(error) = failpoint::at_blocking(Step::Commit, StoreError::Unavailable, commit) {
+            self.doubt = Some(committed);
+            return Err(error);
         }
-    }
-
-    /// Whether a batch with that last event was committed. One without events changes no index.
-    fn stands(&self, last_event: i64) -> bool {
-        let last = "SELECT max(seq) FROM events";
-        let last = self.connection.query_row(last, [], |row| row.get::<_, Option<i64>>(0));
-        last_event > 0 && last.is_ok_and(|last| last >= Some(last_event))
+        Ok(committed)
     }
 }
 
@@ -268,8 +325,7 @@ fn finish<T: Send + 'static>(
 ) -> (Finish, Option<StoreError>) {
     let error = if alone { None } else { result.as_ref().err().cloned() };
     let finish = Box::new(move |failure: Option<StoreError>| {
-        // A caller that has gone away asks again with its key.
-        _ = reply.send(failure.map_or(result, Err));
+        reply.send(failure.map_or(result, Err));
     });
     (finish, error)
 }

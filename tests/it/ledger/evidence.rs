@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
+use tokio_postgres::{Client, IsolationLevel, Row};
 use tongban::model::pb::{EventType, State};
+use uuid::Uuid;
 
 use crate::{
     harness::until,
@@ -84,7 +86,10 @@ impl Rows {
 
     /// Deliveries that are neither delivered nor parked.
     pub(crate) fn open(&self) -> usize {
-        self.deliveries.iter().filter(|one| matches!(one.state, "due" | "leased")).count()
+        self.deliveries
+            .iter()
+            .filter(|one| matches!(one.state, "due" | "leased" | "waiting"))
+            .count()
     }
 
     /// What a SQLite file holds; read beside the gateway.
@@ -151,13 +156,82 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// What a PostgreSQL database holds; read beside the gateways.
+    pub(crate) async fn of_postgres(client: &mut Client) -> Result<Self, tokio_postgres::Error> {
+        // One moment for all of it.
+        let moment = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        let moment = moment.read_only(true).start().await?;
+        let mut rows = Self::default();
+        for row in moment
+            .query(
+                "SELECT id, submitter, handler, state, version, acceptance_number \
+                 FROM applications",
+                &[],
+            )
+            .await?
+        {
+            let application = Application {
+                submitter: row.get(1),
+                handler: row.get(2),
+                state: state(row.get(3)),
+                version: row.get(4),
+                acceptance_number: row.get(5),
+            };
+            rows.applications.insert(row.get::<_, Uuid>(0).to_string(), application);
+        }
+        let events = moment
+            .query(
+                "SELECT e.seq, a.id, e.sequence, e.type, e.state, e.party, e.time \
+                 FROM events e JOIN applications a ON a.seq = e.application ORDER BY e.seq",
+                &[],
+            )
+            .await?;
+        let event = |row: Row| Event {
+            number: row.get(0),
+            application: row.get::<_, Uuid>(1).to_string(),
+            sequence: row.get(2),
+            what: what(row.get(3)),
+            state: state(row.get(4)),
+            party: row.get(5),
+            time: row.get(6),
+        };
+        rows.events = events.into_iter().map(event).collect();
+        let deliveries = moment
+            .query(
+                "SELECT a.id, d.party, d.kind, d.event, d.message, d.state \
+                 FROM deliveries d JOIN applications a ON a.seq = d.application ORDER BY d.seq",
+                &[],
+            )
+            .await?;
+        let delivery = |row: Row| Delivery {
+            application: row.get::<_, Uuid>(0).to_string(),
+            party: row.get(1),
+            kind: kind(row.get::<_, i32>(2).into()),
+            event: row.get(3),
+            message: hex::encode(row.get::<_, Vec<u8>>(4)),
+            state: progress(row.get::<_, i32>(5).into()),
+        };
+        rows.deliveries = deliveries.into_iter().map(delivery).collect();
+        let leaves =
+            moment.query("SELECT position, hash, entry FROM leaves ORDER BY position", &[]).await?;
+        let leaf = |row: Row| Leaf {
+            position: row.get(0),
+            hash: row.get(1),
+            entry: String::from_utf8_lossy(row.get(2)).into_owned(),
+        };
+        rows.leaves = leaves.into_iter().map(leaf).collect();
+        Ok(rows)
+    }
+}
+
 impl World {
     /// Waits until nothing is on its way any more, and gathers everything.
     pub(crate) async fn evidence(&self) -> Evidence {
         let watched = || self.watched.lock().unwrap().clone();
         let rows = until("everything to settle", COURSE, || async {
             tokio::time::sleep(LOOK).await;
-            let rows = self.rows().await?;
+            let rows = self.database.rows().await?;
             // All events concern the submitting party, who watches.
             (rows.open() == 0 && watched().len() >= rows.events.len()).then_some(rows)
         })
@@ -188,7 +262,7 @@ impl World {
 }
 
 fn id(bytes: [u8; 16]) -> String {
-    uuid::Uuid::from_bytes(bytes).to_string()
+    Uuid::from_bytes(bytes).to_string()
 }
 
 fn what(number: i32) -> String {
@@ -214,6 +288,7 @@ fn progress(number: i64) -> &'static str {
         1 => "leased",
         2 => "delivered",
         3 => "parked",
+        4 => "waiting",
         _ => "unknown",
     }
 }

@@ -8,19 +8,21 @@ use rusqlite::Connection;
 use tokio::sync::OnceCell;
 
 use crate::{
+    database::{Database, Engine},
     ledger::{Evidence, Rows, differences},
-    world::{Callbacks, World, short},
+    world::{Callbacks, World},
 };
 
 /// The evidence of one good run, and the database it was read from.
 async fn good() -> &'static (Evidence, Vec<u8>) {
     static GOOD: OnceCell<(Evidence, Vec<u8>)> = OnceCell::const_new();
     GOOD.get_or_init(|| async {
-        let world = World::start(short(), 1, &[]).await;
+        let world = World::start(Engine::Sqlite, 1).await;
         world.courses(8, Callbacks::Plain).await;
         let evidence = world.evidence().await;
         let copy = world.house.root().join("copy.db");
-        let from = Connection::open(world.house.root().join("data/tongban.db")).unwrap();
+        let Database::Sqlite(file) = &world.database else { panic!("no file") };
+        let from = Connection::open(file).unwrap();
         from.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
         (evidence, fs::read(copy).unwrap())
     })

@@ -1,21 +1,20 @@
 //! Partners that misbehave, and lines to them that break.
 
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    matrix::compare,
+    database::Engine,
+    matrix::Cell,
     receiver::{Act, Receiver},
-    world::{ACCEPT, Callbacks, World, short},
+    world::{ACCEPT, Callbacks, World},
 };
 
 /// Runs one cell: `prepare` the world, courses, and the ledger.
 async fn cell(world: &World, name: &str, callbacks: Callbacks, prepare: impl AsyncFnOnce(&World)) {
-    let (began, starts) = (Instant::now(), world.crew.starts());
-    let seen = arrivals(world);
+    let (cell, seen) = (Cell::begin(world, &format!("partner {name}")), arrivals(world));
     prepare(world).await;
     world.courses(4, callbacks).await;
-    let hits = arrivals(world) - seen;
-    compare(world, &format!("SQLite, 1 process: partner {name}"), began, starts, hits).await;
+    cell.end(arrivals(world) - seen).await;
 }
 
 fn arrivals(world: &World) -> usize {
@@ -28,10 +27,9 @@ fn both(world: &World, acts: &[Act]) {
     [&world.platform, &world.away].into_iter().for_each(script);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_badly() {
+async fn answers_badly(engine: Engine, processes: usize) {
     use Act::{Babble, Cut, Hang, Status, StoreAndBabble, StoreAndCut, StoreAndHang};
-    let world = World::start(short(), 1, &[]).await;
+    let world = World::start(engine, processes).await;
     let scripts = [
         ("garbage", vec![Babble, StoreAndBabble, Babble, StoreAndBabble]),
         ("half-open: never answers", vec![Hang, StoreAndHang, StoreAndHang, Hang]),
@@ -46,9 +44,8 @@ async fn answers_badly() {
     cell(&world, "fails in 20 of 100", Callbacks::Plain, async |_| {}).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_back_badly() {
-    let world = World::start(short(), 1, &[]).await;
+async fn calls_back_badly(engine: Engine, processes: usize) {
+    let world = World::start(engine, processes).await;
     cell(&world, "duplicate callbacks", Callbacks::Doubled, async |_| {}).await;
     cell(&world, "callbacks reordered", Callbacks::Reordered, async |_| {}).await;
     // The platform says that it has taken up the application, and then that it has received it.
@@ -60,9 +57,8 @@ async fn calls_back_badly() {
     cell(&world, "callback before our commit", Callbacks::Plain, async |_| {}).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn loses_its_line() {
-    let world = World::start(short(), 1, &[]).await;
+async fn loses_its_line(engine: Engine, processes: usize) {
+    let world = World::start(engine, processes).await;
     cell(&world, "connections cut", Callbacks::Plain, async |world| {
         world.courses(4, Callbacks::Plain).await;
         world.lines.iter().for_each(|line| line.cut());
@@ -78,9 +74,50 @@ async fn loses_its_line() {
         world.lines.iter().for_each(|line| line.stall(true));
         let courses = world.courses(4, Callbacks::Plain);
         tokio::join!(courses, async {
-            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
             world.lines.iter().for_each(|line| line.stall(false));
         });
     })
     .await;
+}
+
+mod sqlite_one {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn answers_badly() {
+        super::answers_badly(Engine::Sqlite, 1).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn calls_back_badly() {
+        super::calls_back_badly(Engine::Sqlite, 1).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn loses_its_line() {
+        super::loses_its_line(Engine::Sqlite, 1).await;
+    }
+}
+
+mod postgres_three {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "the whole matrix; needs TONGBAN_TEST_POSTGRES"]
+    async fn answers_badly() {
+        super::answers_badly(Engine::Postgres, 3).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "the whole matrix; needs TONGBAN_TEST_POSTGRES"]
+    async fn calls_back_badly() {
+        super::calls_back_badly(Engine::Postgres, 3).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "the whole matrix; needs TONGBAN_TEST_POSTGRES"]
+    async fn loses_its_line() {
+        super::loses_its_line(Engine::Postgres, 3).await;
+    }
 }

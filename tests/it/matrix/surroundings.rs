@@ -5,16 +5,16 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Instant,
 };
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{
+    database::{Database, Engine},
     harness::{SOON, until},
-    matrix::compare,
+    matrix::Cell,
     receiver::Act,
-    world::{Callbacks, World, short},
+    world::{Callbacks, World},
 };
 
 /// A file system of its own; unmounted when dropped, after the world that lives on it.
@@ -27,7 +27,7 @@ impl Disk {
         fs::create_dir_all(&place).unwrap();
         let disk = Self(place);
         if !commands.iter().all(|command| disk.run(command)) {
-            println!("| SQLite, 1 process: disk {cell} | NOT RUN: mounting needs root |");
+            println!("| SQLite × 1: disk {cell} | NOT RUN: mounting needs root |");
             return None;
         }
         Some(disk)
@@ -38,8 +38,8 @@ impl Disk {
         Command::new("sh").args(["-c", &command]).status().unwrap().success()
     }
 
-    fn store(&self) -> String {
-        format!("\"sqlite://{}/tongban.db\"", self.0.display())
+    fn store(&self) -> Database {
+        Database::Sqlite(self.0.join("tongban.db"))
     }
 }
 
@@ -72,9 +72,9 @@ fn fill(file: &Path) {
 async fn disk_is_full() {
     let mount = "mount -t tmpfs -o size=16m tongban HERE";
     let Some(disk) = Disk::mount("full", &[mount]) else { return };
-    let world = World::start(short().set("store", "url", disk.store()), 1, &[]).await;
+    let world = World::on(disk.store(), 1).await;
     world.courses(4, Callbacks::Plain).await;
-    let (began, starts) = (Instant::now(), world.crew.starts());
+    let cell = Cell::begin(&world, "disk full");
     let filler = disk.0.join("filler");
     fill(&filler);
     let full = async {
@@ -87,7 +87,7 @@ async fn disk_is_full() {
     };
     tokio::join!(world.courses(4, Callbacks::Plain), full);
     let hits = said(&world, "could not commit");
-    compare(&world, "SQLite, 1 process: disk full", began, starts, hits).await;
+    cell.end(hits).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,9 +95,9 @@ async fn disk_becomes_read_only() {
     let make =
         "truncate -s 64M HERE.image && mkfs.ext4 -q HERE.image && mount -o loop HERE.image HERE";
     let Some(disk) = Disk::mount("read-only", &[make]) else { return };
-    let world = World::start(short().set("store", "url", disk.store()), 1, &[]).await;
+    let world = World::on(disk.store(), 1).await;
     world.courses(4, Callbacks::Plain).await;
-    let (began, starts) = (Instant::now(), world.crew.starts());
+    let cell = Cell::begin(&world, "disk read-only");
     let read_only = async {
         // What the kernel does by itself when the device fails.
         assert!(disk.run("mount -o remount,abort HERE"));
@@ -108,21 +108,21 @@ async fn disk_becomes_read_only() {
     };
     tokio::join!(world.courses(4, Callbacks::Plain), read_only);
     let hits = said(&world, "could not commit");
-    compare(&world, "SQLite, 1 process: disk read-only", began, starts, hits).await;
+    cell.end(hits).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disk_is_slow_or_the_database_is_held() {
-    let world = World::start(short(), 1, &[]).await;
-    let (began, starts) = (Instant::now(), world.crew.starts());
+    let world = World::start(Engine::Sqlite, 1).await;
+    let cell = Cell::begin(&world, "disk slow to fsync");
     world.crew.arm("commit before slow 250 1000000");
     world.courses(4, Callbacks::Plain).await;
     let hits = world.crew.disarm();
     assert!(hits > 4, "the commits were not slow");
-    compare(&world, "SQLite, 1 process: disk slow to fsync", began, starts, hits).await;
+    cell.end(hits).await;
 
-    let (began, starts) = (Instant::now(), world.crew.starts());
-    let file = world.house.root().join("data/tongban.db");
+    let cell = Cell::begin(&world, "database lock timeout");
+    let Database::Sqlite(file) = &world.database else { panic!("no file") };
     let held = async {
         let mut other = Connection::open(file).unwrap();
         let lock = other.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
@@ -132,15 +132,25 @@ async fn disk_is_slow_or_the_database_is_held() {
     };
     tokio::join!(world.courses(4, Callbacks::Plain), held);
     let hits = said(&world, "database is locked");
-    compare(&world, "SQLite, 1 process: database lock timeout", began, starts, hits).await;
+    cell.end(hits).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clock_jumps() {
-    let world = World::start(short(), 1, &[]).await;
+    clocks(Engine::Sqlite, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the whole matrix; needs TONGBAN_TEST_POSTGRES"]
+async fn clock_jumps_on_postgres() {
+    clocks(Engine::Postgres, 3).await;
+}
+
+async fn clocks(engine: Engine, processes: usize) {
+    let world = World::start(engine, processes).await;
     // Half an hour, so that the callers' tokens hold on both sides of it.
     for (name, first, then) in [("forward", 0, 1800), ("backward", 1800, 0)] {
-        let (began, starts) = (Instant::now(), world.crew.starts());
+        let cell = Cell::begin(&world, &format!("clock jumps {name}"));
         world.crew.arm(&format!("clock {first}"));
         world.courses(2, Callbacks::Plain).await;
         // The first attempts fail, so that it jumps while some wait for their hour.
@@ -152,6 +162,6 @@ async fn clock_jumps() {
             world.crew.arm(&format!("clock {then}"));
         };
         tokio::join!(world.courses(8, Callbacks::Plain), jump);
-        compare(&world, &format!("SQLite, 1 process: clock jumps {name}"), began, starts, 1).await;
+        cell.end(1).await;
     }
 }
