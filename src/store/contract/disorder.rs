@@ -83,6 +83,7 @@ async fn play(engine: Engine, business: Business, turns: Vec<Turn>) {
         assert_eq!(sequences, (1..=after.version).collect::<Vec<_>>());
         assert_eq!(events.last().unwrap().state(), after.state());
     }
+    place.agrees().await;
 }
 
 fn disorder(engine: Engine, cases: u32) {

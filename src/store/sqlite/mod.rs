@@ -1,6 +1,7 @@
 //! The embedded store: SQLite in WAL mode with full durability, one writer thread that commits
 //! what waits as one transaction (group commit), and a few readers beside it.
 
+pub(in crate::store) mod backup;
 mod clocks;
 mod holds;
 mod index;
@@ -10,9 +11,11 @@ mod outbox;
 #[cfg(test)]
 pub(crate) mod planted;
 mod places;
+pub(in crate::store) mod proof;
 mod read;
 mod readers;
 mod reconcile;
+mod retention;
 mod write;
 mod writer;
 
@@ -37,7 +40,7 @@ use crate::{
         Store, StoreError, Terms,
         record::Prepared,
         rows::{
-            Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
+            Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
             NewApplication, ParkedDelivery, Recalled, Settlement,
         },
         shares::{Place, Shares},
@@ -260,6 +263,14 @@ impl Store for Sqlite {
         self.wait(|reply| Command::Forget(before, reply)).await
     }
 
+    async fn purge(&self, before: i64, limit: usize) -> Result<usize, StoreError> {
+        self.wait(|reply| Command::Purge(before, limit, reply)).await
+    }
+
+    async fn expired(&self, before: i64) -> Result<Expired, StoreError> {
+        self.read(Reach::Rows, move |connection, _| retention::expired(connection, before)).await
+    }
+
     async fn header(&self, id: Uuid) -> Result<Option<Header>, StoreError> {
         self.read(Reach::Row, move |connection, _| read::header(connection, id)).await
     }
@@ -376,9 +387,11 @@ fn hold(path: &Path) -> Result<File, String> {
 /// digests would differ too: the last application must open.
 fn fits(connection: &Connection, vault: &Vault) -> Result<(), String> {
     let last = connection
-        .query_row("SELECT id, body FROM applications ORDER BY seq DESC LIMIT 1", [], |row| {
-            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?))
-        })
+        .query_row(
+            "SELECT id, body FROM applications WHERE purged IS NULL ORDER BY seq DESC LIMIT 1",
+            [],
+            |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)),
+        )
         .optional()
         .map_err(|error| error.to_string())?;
     let Some((id, body)) = last else { return Ok(()) };
@@ -399,6 +412,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "OFF")?;
+    // What is purged must not lie about in free pages.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     // Checkpoint from the writer at about 64 MB: smaller costs up to 40 % (performance.md §1).
     connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
@@ -411,13 +426,18 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0001_first.sql"),
     include_str!("../migrations/sqlite/0002_clocks.sql"),
     include_str!("../migrations/sqlite/0003_backlog.sql"),
+    include_str!("../migrations/sqlite/0004_retention.sql"),
 ];
+
+/// How many scripts ran on it.
+fn schema(connection: &Connection) -> rusqlite::Result<usize> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+}
 
 fn migrate(connection: &mut Connection) -> Result<(), String> {
     let told = |error: rusqlite::Error| error.to_string();
-    let version: i64 =
-        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(told)?;
-    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    let version = schema(connection).map_err(told)?;
     if version > MIGRATIONS.len() {
         return Err(format!("was written by a newer Tongban (schema {version}); upgrade this one"));
     }
