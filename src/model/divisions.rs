@@ -127,21 +127,6 @@ impl Divisions {
         }
     }
 
-    /// Whether two codes mean the same county-level division today; of one that was split, a part.
-    pub fn same_county(&self, one: &str, other: &str) -> bool {
-        let (one, other) = (self.counties_of(one), self.counties_of(other));
-        one.iter().any(|county| other.contains(county))
-    }
-
-    /// The county-level divisions that a code may mean today, six digits each.
-    fn counties_of(&self, code: &str) -> Vec<String> {
-        match self.today(code) {
-            Today::Became(county, ..) => vec![county],
-            Today::OneOf(counties) => counties,
-            Today::Stands(_) | Today::Unknown => vec![code.chars().take(6).collect()],
-        }
-    }
-
     /// That the table is over a year old on that day, in words for operations: the ministry
     /// publishes the changes of each year.
     pub fn stale(&self, today: Date) -> Option<String> {
@@ -158,6 +143,21 @@ impl Divisions {
     /// Codes of counties that were withdrawn and lead to one of today.
     pub fn successions(&self) -> usize {
         self.succession.count()
+    }
+
+    /// Whether two codes mean the same county-level division today; of one that was split, a part.
+    pub fn same_county(&self, one: &str, other: &str) -> bool {
+        let (one, other) = (self.counties_of(one), self.counties_of(other));
+        one.iter().any(|county| other.contains(county))
+    }
+
+    /// The county-level divisions that a code may mean today, six digits each.
+    fn counties_of(&self, code: &str) -> Vec<String> {
+        match self.today(code) {
+            Today::Became(county, ..) => vec![county],
+            Today::OneOf(counties) => counties,
+            Today::Stands(_) | Today::Unknown => vec![code.chars().take(6).collect()],
+        }
     }
 
     /// The entry of a 6-digit code of any level.
