@@ -68,7 +68,7 @@ pub fn revise(body: &pb::Application, event: &pb::ApplicationEvent) -> Option<pb
 /// A booked couple has come: both are present from now on.
 fn appeared(body: &pb::Application) -> Option<pb::Application> {
     let Some(Details::MarriageRegistration(marriage)) = &body.details else { return None };
-    let present = pb::MarriageRegistration { both_present: true, ..marriage.clone() };
+    let present = pb::MarriageRegistration { both_present: Some(true), ..marriage.clone() };
     let details = Some(Details::MarriageRegistration(present));
     Some(pb::Application { details, ..body.clone() })
 }

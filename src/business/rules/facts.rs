@@ -248,13 +248,10 @@ impl Tree {
     fn read(&self, content: &[u8]) -> Value {
         let mut found: HashMap<String, Value> = HashMap::new();
         let mut lists: HashMap<u32, Vec<Value>> = HashMap::new();
-        // Bools and numbers are there even when they are not on the wire; lists may be empty.
+        // A list that is not on the wire is empty; a field that is not there was not filled in.
         for (number, (field, _)) in &self.0 {
-            match field.kind {
-                _ if field.list => drop(lists.insert(*number, Vec::new())),
-                Kind::Bool => drop(found.insert(field.name.clone(), Value::Bool(false))),
-                Kind::Int64 | Kind::Int32 => drop(found.insert(field.name.clone(), Value::Int(0))),
-                _ => {}
+            if field.list {
+                lists.insert(*number, Vec::new());
             }
         }
         let mut rest = content;

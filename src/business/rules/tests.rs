@@ -47,7 +47,9 @@ fn sound(business: Business) -> Value {
             "disabilitySubsidy",
             json!({
             "subsidyKind": "3", "level": "1", "category": "4", "certificateValidTo": "2026-11-23",
-            "hardshipKind": "1", "otherAllowance": "0", "longTermCare": true}),
+            "hardshipKind": "1", "otherAllowance": "0", "longTermCare": true,
+            "extremelyPoorSupport": false, "workInjuryNursingFee": false,
+            "orphanAllowance": false, "childAllowance": false}),
         ),
         Business::ChildRecognition => (
             Some(person("2008-11-24")),
