@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use crate::{
     auth::Caller,
-    business::{self, rules::Stage},
+    business::{
+        self,
+        rules::{Days, Finding, Stage},
+    },
     intake::{Answer, Intake, eligibility::refusals, idempotency, key_reused, not_found, told},
     model::{
         clock, lifecycle,
@@ -73,7 +76,7 @@ impl Intake {
         &self,
         caller: &Caller,
         operation: &str,
-        incoming: Incoming,
+        mut incoming: Incoming,
         trace: TraceContext,
     ) -> Result<Answer, Problem> {
         let (id, header) = self.own(caller, &incoming.id).await?;
@@ -81,10 +84,11 @@ impl Intake {
             return Err(self.refuse(caller, operation, problem).await);
         }
         if let Some(decision) = &incoming.event.decision {
-            let violations = self.decision_faults(id, decision, &trace).await?;
+            let (violations, checks) = self.decision_faults(id, decision, &trace).await?;
             if !violations.is_empty() {
                 return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
             }
+            incoming.event.checks = checks;
         }
         let (system, party) = (caller.system().to_owned(), caller.party().to_owned());
         // The step belongs to the application's own trace; the caller's is named on it.
@@ -113,24 +117,28 @@ impl Intake {
 }
 
 impl Intake {
-    /// What speaks against a decision: what it says, and of a grant the rules as of its day.
+    /// What speaks against a decision: what it says, and of a grant the rules as of its day; and
+    /// what the rules still ask.
     async fn decision_faults(
         &self,
         id: Uuid,
         decision: &pb::Decision,
         trace: &TraceContext,
-    ) -> Result<Vec<Violation>, Problem> {
+    ) -> Result<(Vec<Violation>, Vec<pb::RuleCheck>), Problem> {
         let application = self.store.application(id).await.map_err(told)?;
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_decision(&application, decision);
+        let mut checks = Vec::new();
         if let (Outcome::Granted, Ok(day)) = (decision.outcome(), decision.decided_on.parse()) {
+            let days = Days::new(day, clock::china_date(clock::now_micros()));
             let (stage, content) = (Stage::Decision, application.encode_to_vec());
-            let found = self.rules_find(stage, &application, &content, day);
+            let found = self.rules_find(stage, &application, &content, days);
             let so_far = (found, trace);
-            let found = self.hub_finds(stage, &application, &content, day, so_far).await;
+            let found = self.hub_finds(stage, &application, &content, days, so_far).await;
             violations.extend(refusals(&found));
+            checks = found.iter().map(Finding::check).collect();
         }
-        Ok(violations)
+        Ok((violations, checks))
     }
 }
 

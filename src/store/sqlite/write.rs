@@ -135,7 +135,7 @@ pub(super) fn take(
 ) -> Result<pb::Application, StoreError> {
     let version = row.version + 1;
     let mut content = row.content(scope.vault)?;
-    if let Some(revised) = advance::revise(&content, event_of) {
+    if let Some(revised) = advance::revise(&content, event_of, by.time) {
         content = revised;
         let sealed = scope.seal(&row.id, "revised", &content)?;
         scope
