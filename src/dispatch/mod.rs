@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use crate::dispatch::books::{Books, Correspondent, HeldMessage, SubmittedBook};
@@ -24,12 +24,16 @@ use crate::{
     breaker::{Admission, Breaker},
     config::{Config, Dispatch as Settings, Party},
     dispatch::partner::{Outcome, Partner},
+    failpoint::{self, Step},
     model::{clock, fault::Fault},
     store::{
         Store, StoreError,
         rows::{Lease, Settlement},
     },
-    telemetry,
+    telemetry::{
+        self,
+        load::{self, Gauge, PartyLevel},
+    },
     translate::Translator,
 };
 
@@ -57,6 +61,7 @@ struct Lane {
     breaker: Breaker,
     room: Arc<Semaphore>,
     chance: fn() -> f64,
+    in_progress: Gauge,
 }
 
 impl Dispatch {
@@ -88,6 +93,7 @@ impl Dispatch {
                 .and_then(|link| Partner::new(config, party, translator, (delivery, link)));
             match partner {
                 Ok(partner) => lanes.push(Lane {
+                    in_progress: load::of_party(PartyLevel::Deliveries, partner.code()),
                     store: Arc::clone(store),
                     settings: config.dispatch.clone(),
                     partner,
@@ -137,10 +143,11 @@ impl Lane {
             let wait = match leased {
                 Ok(leases) if leases.is_empty() => IDLE,
                 Ok(leases) => {
-                    for (lease, permit) in leases {
+                    for (lease, ends, permit) in leases {
                         let lane = Arc::clone(&self);
                         tasks.spawn(async move {
-                            lane.attempt(lease).await;
+                            let _counted = lane.in_progress.count();
+                            lane.attempt(lease, ends).await;
                             drop(permit);
                         });
                     }
@@ -164,9 +171,9 @@ impl Lane {
         }
     }
 
-    /// Leases as many as there is room for and the breaker admits. When it is dropped half-way,
-    /// what the store leased expires and is offered again.
-    async fn lease(&self) -> Result<Vec<(Lease, tokio::sync::OwnedSemaphorePermit)>, StoreError> {
+    /// Leases as many as there is room for and the breaker admits, and says when the leases end.
+    /// When it is dropped half-way, what the store leased expires and is offered again.
+    async fn lease(&self) -> Result<Vec<(Lease, Instant, OwnedSemaphorePermit)>, StoreError> {
         // Room first: a lease must not wait for room while it runs out.
         let Ok(first) = Arc::clone(&self.room).acquire_owned().await else {
             return Ok(Vec::new());
@@ -183,26 +190,28 @@ impl Lane {
             permits.push(permit);
         }
         let length = i64::try_from(self.settings.lease_ms).unwrap_or(i64::MAX / 2000) * 1000;
+        let ends = now() + Duration::from_millis(self.settings.lease_ms);
         let until = clock::now_micros() + length;
-        let leased = self.store.lease(self.partner.code(), permits.len(), until).await;
+        let leased = self.store.lease(self.partner.code(), permits.len(), until);
+        let leased = failpoint::at(Step::Lease, StoreError::Unavailable, leased).await;
         if most == 1 && !leased.as_ref().is_ok_and(|leases| !leases.is_empty()) {
             self.breaker.probe_unused(now());
         }
-        Ok(leased?.into_iter().zip(permits).collect())
+        Ok(leased?.into_iter().zip(permits).map(|(lease, permit)| (lease, ends, permit)).collect())
     }
 
     fn refused_for(&self) -> Option<Duration> {
         self.breaker.refused_for(now())
     }
 
-    async fn attempt(&self, lease: Lease) {
+    async fn attempt(&self, lease: Lease, ends: Instant) {
         let mut span = telemetry::span("deliver", telemetry::Kind::Client, &lease.trace());
         span.set("application.id", lease.application().id.clone());
         span.set("party.code", lease.party().to_owned());
         span.set("attempt.number", i64::from(lease.attempt()));
         span.set("message.kind", lease.kind().word());
         let began = now();
-        let outcome = self.partner.deliver(&lease, &span.context()).await;
+        let outcome = self.partner.deliver(&lease, ends, &span.context()).await;
         let settlement = self.settlement(&lease, &outcome);
         self.report(&lease, &outcome, &settlement, began);
         span.set("outcome", outcome.word());
@@ -211,7 +220,9 @@ impl Lane {
         }
         drop(span);
         let (delivery, party) = (lease.delivery(), lease.party().to_owned());
-        if let Err(error) = self.store.settle(lease, settlement).await {
+        let settled = self.store.settle(lease, settlement);
+        let settled = failpoint::at(Step::Settle, StoreError::Unavailable, settled).await;
+        if let Err(error) = settled {
             // Nothing is lost: the lease expires and the receiver is asked.
             tracing::error!(delivery, party.code = party, %error, "cannot settle");
         }

@@ -10,6 +10,7 @@ use crate::{
         self,
         rules::{Days, Finding, Stage},
     },
+    failpoint::{self, Step},
     intake::{Answer, Intake, eligibility::refusals, idempotency, key_reused, not_found, told},
     model::{
         clock, lifecycle,
@@ -18,7 +19,10 @@ use crate::{
         problem::{Cause, Problem, Reason, Violation},
         trace::TraceContext,
     },
-    store::rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
+    store::{
+        StoreError,
+        rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
+    },
     telemetry,
 };
 
@@ -112,7 +116,9 @@ impl Intake {
             key: incoming.key,
             now: clock::now_micros(),
         };
-        match self.store.apply(change).await.map_err(told)? {
+        let applied =
+            failpoint::at(Step::Accept, StoreError::Unavailable, self.store.apply(change));
+        match applied.await.map_err(told)? {
             Applied::Done(application) => Ok(Answer { application, replayed: false }),
             Applied::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Applied::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),

@@ -2,13 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::Offset};
 
+use crate::failpoint;
+
 /// Now, in microseconds since 1970-01-01 UTC.
 pub fn now_micros() -> i64 {
     #[cfg(test)]
     if let Some(now) = simulated::now() {
         return now;
     }
-    Timestamp::now().as_microsecond()
+    Timestamp::now().as_microsecond() + failpoint::clock_shift()
 }
 
 /// The wall clock of a simulation: goes with the runtime's clock, which may be paused, and can be

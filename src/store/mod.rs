@@ -10,8 +10,10 @@ mod holding;
 mod postgres;
 mod record;
 pub mod rows;
+mod shares;
 mod sqlite;
 mod take;
+pub mod totals;
 pub mod vault;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -33,8 +35,9 @@ use crate::{
     store::{
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
-            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
+            NewApplication, ParkedDelivery, Recalled, Settlement,
         },
+        totals::Totals,
         vault::Vault,
     },
 };
@@ -224,6 +227,9 @@ pub struct Terms {
     pub divisions: Arc<Divisions>,
     /// Codes of the parties that take deliveries; the others read events by themselves.
     pub takers: BTreeSet<String>,
+    /// Nothing waits longer than that for its hour, microseconds: what seems to was put off by a
+    /// clock that was ahead and has been set right since.
+    pub longest_wait: Option<i64>,
 }
 
 /// Opens the store that the configuration names.
