@@ -17,6 +17,8 @@ pub(super) struct Subsidy {
     pub valid_to: Date,
     pub hardship: String,
     pub hardship_certificate: String,
+    pub extremely_poor: bool,
+    pub injury_fee: bool,
     pub orphan_allowance: bool,
     pub other_allowance: String,
     pub long_term_care: bool,
@@ -92,6 +94,7 @@ pub(super) struct Divorce {
     pub in_china: bool,
     pub agreement: String,
     pub children: bool,
+    pub capable: bool,
     /// How long ago they applied.
     pub applied: Applied,
 }

@@ -134,9 +134,10 @@ fn subsidy(writing: &Writing, subsidy: &Subsidy) -> Element {
         .leaf("CertNo", &subsidy.hardship_certificate);
     let benefits = Element::new("Benefits")
         .attr("other", &writing.code("other_allowance", &subsidy.other_allowance))
-        .leaf("ExtremelyPoor", yes(false))
-        .leaf("WorkInjuryNursing", yes(false))
-        .leaf("OrphanAllowance", yes(subsidy.orphan_allowance));
+        .leaf("ExtremelyPoor", yes(subsidy.extremely_poor))
+        .leaf("WorkInjuryNursing", yes(subsidy.injury_fee))
+        .leaf("OrphanAllowance", yes(subsidy.orphan_allowance))
+        .leaf("ChildAllowance", yes(false));
     Element::new("Subsidy")
         .attr("kind", &writing.code("subsidy_kind", &subsidy.kind))
         .attr("action", &writing.code("benefit_action", &subsidy.action))
@@ -202,7 +203,7 @@ fn divorce(writing: &Writing, content: Element, couple: &Divorce) -> Element {
         .leaf("BothPresent", yes(true))
         .with(marriage)
         .with(agreement)
-        .leaf("BothCapable", yes(true));
+        .leaf("BothCapable", yes(couple.capable));
     content.with(divorce).with(spouse(writing, "Husband", &couple.man)).with(spouse(
         writing,
         "Wife",

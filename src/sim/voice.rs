@@ -109,3 +109,16 @@ pub(super) fn iso(text: &str, pattern: &str) -> String {
 pub(super) fn yuan(fen: i64) -> String {
     if fen == 0 { String::new() } else { format!("{}.{:02}", fen / 100, fen % 100) }
 }
+
+/// Fen from yuan with up to two decimals; empty for no amount.
+pub(super) fn fen(text: &str) -> String {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let amount = format!("{whole}{part:0<2}").parse::<i64>();
+    amount.map(|fen| fen.to_string()).unwrap_or_default()
+}
+
+/// A month, as `yyyy-MM`; `pattern` is that of its first day.
+pub(super) fn month(text: &str, pattern: &str) -> String {
+    let first = iso(&format!("{text}01"), pattern);
+    if text.is_empty() { String::new() } else { first.get(..7).unwrap_or_default().to_owned() }
+}

@@ -44,7 +44,7 @@ fn number(value: &Value, name: &str) -> i64 {
 
 /// Nothing lost, doubled, parked or altered; everybody who asked was answered.
 fn sound(counts: &Value, report: &Value) {
-    for name in ["lost", "duplicated", "parked", "altered"] {
+    for name in ["lost", "duplicated", "parked", "altered", "disagreed"] {
         assert_eq!(number(counts, name), 0, "{name}: {report:#}");
     }
     let submitted = number(counts, "submitted");
@@ -52,8 +52,9 @@ fn sound(counts: &Value, report: &Value) {
     for name in ["accepted", "delivered"] {
         assert_eq!(number(counts, name), submitted, "{name}: {report:#}");
     }
-    // Who withdrew gets no decision; the other side is told of either.
-    let ended = number(counts, "decided") + number(counts, "withdrawn");
+    // Who withdrew or never came gets no decision; the other side is told of each.
+    let ended = ["decided", "withdrawn", "lapsed"].map(|name| number(counts, name));
+    let ended: i64 = ended.iter().sum();
     assert_eq!(ended, submitted, "{report:#}");
     assert_eq!(number(counts, "notified"), submitted, "{report:#}");
 }
