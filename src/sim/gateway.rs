@@ -166,12 +166,24 @@ impl Gateway {
         }
     }
 
+    /// Waits until the gateway answers: all windows open at once, and none before.
+    pub(super) async fn open(&self) -> Option<()> {
+        while self.get("applications?pageSize=1").await.is_err() {
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep(LONGEST_WAIT / 8) => {}
+            }
+        }
+        Some(())
+    }
+
     /// The application as the gateway tells it to one of its parties; asked until it is told.
     pub(super) async fn look(&self, application: &str) -> Option<Value> {
+        let what = format!("applications/{application}");
         loop {
             let told = tokio::select! {
                 () = self.stop.cancelled() => return None,
-                told = self.look_once(application) => told,
+                told = self.get(&what) => told,
             };
             if let Ok(application) = told {
                 return Some(application);
@@ -180,11 +192,11 @@ impl Gateway {
         }
     }
 
-    async fn look_once(&self, application: &str) -> anyhow::Result<Value> {
+    async fn get(&self, what: &str) -> anyhow::Result<Value> {
         let _room = self.room.acquire().await?;
         let asked = self
             .client
-            .get(format!("{}/v1/applications/{application}", self.base))
+            .get(format!("{}/v1/{what}", self.base))
             .bearer_auth(self.token()?)
             .timeout(PATIENCE)
             .send()

@@ -31,6 +31,7 @@ pub(super) async fn submit_all(desk: Arc<Desk>) -> Option<()> {
     let mut script = Script::new(&desk.settings);
     desk.books.planned(desk.settings.submit.iter().map(|plan| plan.count).sum());
     let pause = Duration::from_secs(1) / desk.settings.rate.max(1);
+    desk.gateway.open().await?;
     loop {
         let next = {
             let mut forms = desk.forms.lock().unwrap_or_else(PoisonError::into_inner);
