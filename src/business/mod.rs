@@ -171,13 +171,20 @@ pub fn check(application: &pb::Application) -> Vec<Violation> {
             out.form("bankAccount", "is required: the benefit is paid to it");
         }
     }
-    for (index, material) in application.materials.iter().enumerate() {
-        check_material(index, material, &mut out);
-    }
+    out.0.extend(check_materials(&application.materials));
     if application.extensions.len() > 200 {
         out.form("extensions", "has more than 200 entries");
     }
     (rules.check)(application, &mut out);
+    out.0
+}
+
+/// What is wrong with papers, of an application or handed in later; paths below `materials`.
+pub fn check_materials(materials: &[pb::Material]) -> Vec<Violation> {
+    let mut out = Violations::default();
+    for (index, material) in materials.iter().enumerate() {
+        check_material(index, material, &mut out);
+    }
     out.0
 }
 

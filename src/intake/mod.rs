@@ -169,20 +169,22 @@ impl Intake {
         let Some(place) = place.filter(|_| violations.is_empty()) else {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         };
+        application.checks.extend(place.question.clone());
         let mut span = telemetry::span("intake.accept", telemetry::Kind::Internal, &trace);
         let new = self.prepare(caller, application, (content, place), key, span.context());
         span.set("application.id", new.application.id.clone());
         span.set("application.business", new.application.business().as_str_name());
+        let business = new.application.business();
         match self.store.accept(new).await.map_err(told)? {
             Accepted::New(application) => {
-                let business = application.business().as_str_name();
-                telemetry::count_taken(caller.party(), business);
+                telemetry::count_taken(caller.party(), business.as_str_name());
+                late_on_arrival(&application);
                 Ok(Answer { application, replayed: false })
             }
             Accepted::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Accepted::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
             Accepted::Duplicate { first, paid } => {
-                Err(self.duplicate(caller, operation, (first, paid)).await)
+                Err(self.duplicate(caller, operation, business, (first, paid)).await)
             }
         }
     }
@@ -302,9 +304,15 @@ impl Intake {
         &self,
         caller: &Caller,
         operation: &str,
+        business: pb::Business,
         (first, paid): (Uuid, bool),
     ) -> Problem {
+        let couple = business::travel(business) == business::Travel::ToNationalHub;
         let text = match paid {
+            _ if couple => {
+                "one of the two has an open application at a registry, or is in the cooling-off or \
+                 collection time of a divorce (离婚冷静期); that one must end, or be withdrawn, first"
+            }
             true => {
                 "the same person is being paid the same benefit; ask for a change or a transfer \
                  of it instead"
@@ -321,6 +329,16 @@ impl Intake {
             problem = problem.with("applicationId", first);
         }
         self.refuse(caller, operation, problem).await
+    }
+}
+
+/// What was late already when it came is no event (docs/decisions/0007), but operations see it.
+fn late_on_arrival(application: &pb::Application) {
+    let late = |deadline: &&pb::Deadline| deadline.state() == pb::DeadlineState::Passed;
+    for deadline in application.deadlines.iter().filter(late) {
+        let limit = deadline.kind().as_str_name();
+        telemetry::count_limit(&application.business().code(), limit, "LATE_ON_ARRIVAL");
+        tracing::info!(application.id = application.id, limit, "was late when it came");
     }
 }
 

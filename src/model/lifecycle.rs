@@ -91,7 +91,7 @@ pub const ACCEPT_AND_FORWARD: Machine = {
 /// (补领) the check is for the archive. Decree 804.
 pub const NATIONWIDE_MARRIAGE: Machine = {
     use Actor::{Gateway, Handler, Submitter};
-    use Effect::{None, SendApplication, SendResult, TellHandler, TellSubmitter};
+    use Effect::{None, SendApplication, SendResult, TellBoth, TellHandler, TellSubmitter};
     use EventType as E;
     use State as S;
     &[
@@ -118,6 +118,7 @@ pub const NATIONWIDE_MARRIAGE: Machine = {
         step(S::Verified, E::DecisionMade, S::Refused, Submitter, None),
         // Without proof the registry can only refuse.
         step(S::EvidenceRequired, E::DecisionMade, S::Refused, Submitter, None),
+        step(S::EvidenceRequired, E::ApplicationExpired, S::Expired, Gateway, TellBoth),
         step(S::Registered, E::DecisionDelivered, S::Uploaded, Gateway, None),
         step(S::Uploaded, E::AnnulmentNoted, S::Annulled, Handler, TellSubmitter),
         step(S::Received, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
@@ -150,6 +151,7 @@ pub const NATIONWIDE_DIVORCE: Machine = {
         step(S::EvidenceRequired, E::SupplementSubmitted, S::Cooling, Submitter, TellHandler),
         // Not accepted (不予受理): nothing proves the marriage.
         step(S::EvidenceRequired, E::DecisionMade, S::Refused, Submitter, TellHandler),
+        step(S::EvidenceRequired, E::ApplicationExpired, S::Expired, Gateway, TellBoth),
         step(S::Cooling, E::CoolingEnded, S::Collectable, Gateway, TellBoth),
         step(S::Collectable, E::CollectionLapsed, S::DeemedWithdrawn, Gateway, TellBoth),
         step(S::Collectable, E::DecisionMade, S::Registered, Submitter, SendResult),

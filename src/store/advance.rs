@@ -176,6 +176,13 @@ pub struct By<'a> {
     pub time: i64,
 }
 
+impl By<'_> {
+    /// The gateway itself.
+    pub const fn gateway(time: i64) -> Self {
+        Self { party: "gateway", system: "", time }
+    }
+}
+
 /// The audit entry of an event. `content` is what the event brought, empty for none.
 pub fn event_entry(
     application: &str,

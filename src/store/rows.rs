@@ -3,9 +3,12 @@
 
 use uuid::Uuid;
 
-use crate::model::{
-    pb::{self, EventType, State},
-    trace::TraceContext,
+use crate::{
+    model::{
+        pb::{self, EventType, State},
+        trace::TraceContext,
+    },
+    store::StoreError,
 };
 
 /// An idempotency key within its scope, and the content it came with.
@@ -18,6 +21,7 @@ pub struct IdempotencyKey {
 }
 
 /// A new application, checked and routed.
+#[derive(Clone)]
 pub struct NewApplication {
     /// The application with all its fields but version and times.
     pub application: Box<pb::Application>,
@@ -188,8 +192,8 @@ impl DeliveryKind {
 pub struct Lease {
     /// The delivery.
     pub(in crate::store) delivery: i64,
-    /// When it ends, microseconds UTC; together with the delivery it names the lease.
-    pub(in crate::store) until: i64,
+    /// Names the lease among those of its delivery: only the last one can be settled.
+    pub(in crate::store) fence: i64,
     /// The attempt that this lease is for, from 1.
     pub(in crate::store) attempt: u32,
     /// What is delivered.
@@ -261,6 +265,12 @@ impl Lease {
     /// Trace of the submission.
     pub const fn trace(&self) -> TraceContext {
         self.trace
+    }
+
+    /// The application's id.
+    pub(in crate::store) fn id(&self) -> Result<Uuid, StoreError> {
+        let id = Uuid::try_parse(&self.application.id);
+        id.map_err(|error| StoreError::Corrupt(error.to_string()))
     }
 
     /// The party it is for.

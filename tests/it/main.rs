@@ -25,6 +25,7 @@ mod keeping;
 mod limits;
 mod mistakes;
 mod papers;
+mod races;
 mod receiver;
 mod reconcile;
 mod restart;

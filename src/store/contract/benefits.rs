@@ -52,21 +52,19 @@ async fn duplicate_of(store: &dyn Store, n: u8, action: &str) -> (Uuid, bool) {
     }
 }
 
-#[tokio::test]
-async fn a_granted_benefit_is_not_granted_a_second_time_also_after_a_restart() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_granted_benefit_is_not_granted_a_second_time_also_after_a_restart(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let first = granted(&*store, 1, "1").await;
     assert_eq!(duplicate_of(&*store, 2, "1").await, (first, true));
     drop(store);
-    let store = place.open();
+    let store = place.open().await;
     assert_eq!(duplicate_of(&*store, 3, "").await, (first, true));
 }
 
-#[tokio::test]
-async fn a_refused_application_leaves_the_person_free_to_apply_again() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_refused_application_leaves_the_person_free_to_apply_again(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let first = about(&*store, 1, "1");
     let id = first.id;
     assert!(matches!(store.accept(first).await.unwrap(), Accepted::New(_)));
@@ -74,23 +72,21 @@ async fn a_refused_application_leaves_the_person_free_to_apply_again() {
     assert!(matches!(store.accept(about(&*store, 2, "1")).await.unwrap(), Accepted::New(_)));
 }
 
-#[tokio::test]
-async fn a_transfer_moves_the_benefit_and_an_exit_frees_it() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_transfer_moves_the_benefit_and_an_exit_frees_it(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     granted(&*store, 1, "1").await;
     let moved = granted(&*store, 2, "6").await;
     assert_eq!(duplicate_of(&*store, 3, "1").await, (moved, true));
     granted(&*store, 4, "5").await;
     drop(store);
-    let store = place.open();
+    let store = place.open().await;
     granted(&*store, 5, "1").await;
 }
 
-#[tokio::test]
-async fn two_changes_of_one_benefit_are_not_open_at_once() {
-    let place = Place::new();
-    let store = place.open();
+async fn two_changes_of_one_benefit_are_not_open_at_once(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     granted(&*store, 1, "1").await;
     let change = about(&*store, 2, "2");
     let id = change.id;
@@ -98,20 +94,20 @@ async fn two_changes_of_one_benefit_are_not_open_at_once() {
     assert_eq!(duplicate_of(&*store, 3, "6").await, (id, false));
 }
 
-#[tokio::test]
-async fn nobody_applies_for_what_is_just_being_moved_from_elsewhere() {
-    let place = Place::new();
-    let store = place.open();
+async fn nobody_applies_for_what_is_just_being_moved_from_elsewhere(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let transfer = about(&*store, 1, "6");
     let id = transfer.id;
     assert!(matches!(store.accept(transfer).await.unwrap(), Accepted::New(_)));
     assert_eq!(duplicate_of(&*store, 2, "1").await, (id, false));
 }
 
-#[tokio::test]
-async fn both_sides_of_the_first_are_told_of_a_second_once_and_nothing_else_changes() {
-    let place = Place::new();
-    let store = place.open();
+async fn both_sides_of_the_first_are_told_of_a_second_once_and_nothing_else_changes(
+    engine: Engine,
+) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let first = about(&*store, 1, "1");
     let id = first.id;
     assert!(matches!(store.accept(first).await.unwrap(), Accepted::New(_)));
@@ -131,3 +127,12 @@ async fn both_sides_of_the_first_are_told_of_a_second_once_and_nothing_else_chan
     }
     assert_eq!(store.totals().await.unwrap().leaves, 6);
 }
+
+promises![
+    a_granted_benefit_is_not_granted_a_second_time_also_after_a_restart,
+    a_refused_application_leaves_the_person_free_to_apply_again,
+    a_transfer_moves_the_benefit_and_an_exit_frees_it,
+    two_changes_of_one_benefit_are_not_open_at_once,
+    nobody_applies_for_what_is_just_being_moved_from_elsewhere,
+    both_sides_of_the_first_are_told_of_a_second_once_and_nothing_else_changes,
+];

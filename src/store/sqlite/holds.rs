@@ -6,60 +6,41 @@ use std::sync::PoisonError;
 use rusqlite::params;
 
 use crate::{
-    business,
     model::{
-        lifecycle::{self, Step},
+        lifecycle,
         pb::{self, EventType},
     },
     store::{
         StoreError,
-        advance::{self, By, Hold, Open},
+        advance::{By, Open},
+        record::ApplicationRow,
         rows::Accepted,
         sqlite::{
-            read::{self, ApplicationRow},
-            write::take,
+            read,
+            write::{Cause, take},
             writer::Scope,
         },
+        take::Holding,
     },
 };
 
-/// Who holds the benefits after the step.
+/// Writes who holds the benefits after a step, and what the row itself says of it.
 pub(super) fn settle(
     scope: &mut Scope<'_>,
     row: &ApplicationRow,
-    step: Step,
-    content: &pb::Application,
+    holding: &Holding,
 ) -> Result<(), StoreError> {
-    let hold = advance::hold(step, content, row.open);
-    let paid = match hold {
-        Hold::AsIs => return Ok(()),
-        Hold::Release => {
-            scope.overlay.close(&row.benefits);
-            set_open(scope, &row.id, Open::Closed)?;
-            return Ok(());
+    for benefit in &holding.taken_over {
+        if let Some(before) = holder(scope, &[*benefit]) {
+            set_open(scope, &before, Open::Closed)?;
         }
-        Hold::Pay | Hold::Take(_) => business::held(content),
-    };
-    let paid: Vec<[u8; 16]> = paid.iter().map(|text| scope.vault.digest(text)).collect();
-    if let Hold::Take(_) = hold {
-        for benefit in &paid {
-            if let Some(before) = holder(scope, &[*benefit]) {
-                set_open(scope, &before, Open::Closed)?;
-            }
-        }
-        scope.overlay.close(&paid.concat());
     }
-    scope.overlay.close(&row.benefits);
-    if hold == Hold::Take(false) {
-        set_open(scope, &row.id, Open::Closed)?;
-    } else {
-        scope.overlay.open(&paid, row.id);
-        scope
-            .transaction
-            .prepare_cached("UPDATE applications SET benefits = ?2 WHERE seq = ?1")?
-            .execute(params![row.seq, paid.concat()])?;
-        set_open(scope, &row.id, Open::Paid)?;
-    }
+    scope.overlay.close(&holding.freed);
+    scope.overlay.open(&holding.held, row.id);
+    scope
+        .transaction
+        .prepare_cached("UPDATE applications SET open = ?2, benefits = ?3 WHERE seq = ?1")?
+        .execute(params![row.seq, row.open as i64, row.benefits])?;
     Ok(())
 }
 
@@ -80,7 +61,8 @@ pub(super) fn duplicate(
 ) -> Result<Accepted, StoreError> {
     let id = uuid::Uuid::from_bytes(first);
     let row = read::by_id(scope.transaction, id)?;
-    let row = row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()))?;
+    let mut row =
+        row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()))?;
     let refused = EventType::DuplicateRefused;
     let told: bool = scope
         .transaction
@@ -91,8 +73,8 @@ pub(super) fn duplicate(
     let paid = row.open == Open::Paid;
     if !told {
         let event = pb::ApplicationEvent { r#type: refused as i32, ..Default::default() };
-        let by = By { party: "gateway", system: "", time: now };
-        take(scope, &row, lifecycle::notice(row.state, refused), &event, by)?;
+        let step = lifecycle::notice(row.state, refused);
+        take(scope, &mut row, Cause { step, event: &event, by: By::gateway(now) })?;
     }
     Ok(Accepted::Duplicate { first: id, paid })
 }
