@@ -3,7 +3,7 @@
 
 use crate::{
     business::{
-        Benefit, Outcome, Rules, Travel, Violations,
+        Benefit, Rules, Travel, Violations,
         clock::{Length, Limit, Start},
         couple,
     },
@@ -18,7 +18,6 @@ pub(super) const RULES: Rules = Rules {
     travel: Travel::ToNationalHub,
     check,
     benefits,
-    grants: |_| Outcome::Nothing,
     limits: LIMITS,
 };
 

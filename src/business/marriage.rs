@@ -2,7 +2,7 @@
 
 use crate::{
     business::{
-        Benefit, Outcome, Rules, Travel, Violations,
+        Benefit, Rules, Travel, Violations,
         clock::{Length, Limit, Start},
         couple,
     },
@@ -17,7 +17,6 @@ pub(super) const RULES: Rules = Rules {
     travel: Travel::ToNationalHub,
     check,
     benefits,
-    grants: |_| Outcome::Nothing,
     limits: LIMITS,
 };
 

@@ -150,7 +150,8 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
     }
     let taking = config.parties.iter().filter(|(_, party)| party.entry.delivery.is_some());
     let takers = taking.map(|(code, _)| code.clone()).collect();
-    let terms = Terms { calendar: Arc::clone(&calendar), takers };
+    let divisions = Arc::new(shapes.divisions().clone());
+    let terms = Terms { calendar: Arc::clone(&calendar), divisions, takers };
     let store = store::open(&config.store, config.limits.store_queue, terms).await;
     let store = store.map_err(anyhow::Error::msg)?;
     let translator = Arc::new(translator);

@@ -12,7 +12,7 @@ use crate::{
         clock, lifecycle,
         lifecycle::Actor,
         pb::{self, EventType, Outcome},
-        problem::{Problem, Reason, Violation},
+        problem::{Cause, Problem, Reason, Violation},
         trace::TraceContext,
     },
     store::rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
@@ -130,6 +130,7 @@ impl Intake {
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_decision(&application, decision);
         if let (Outcome::Granted, Ok(day)) = (decision.outcome(), decision.decided_on.parse()) {
+            let application = business::as_granted(&application, decision);
             let (stage, content) = (Stage::Decision, application.encode_to_vec());
             let found = self.rules_find(stage, &application, &content, day);
             let so_far = (found, trace);
@@ -254,6 +255,10 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::Illegal(state) => {
             let text = format!("an application in state {} cannot do this", state.as_str_name());
             Problem::new(Reason::IllegalTransition, text).with("state", state.as_str_name())
+        }
+        Refusal::PaidElsewhere(field) => {
+            let text = "names a place that does not pay this benefit; find out who pays it";
+            Problem::violations(vec![Violation::of(Cause::Eligibility, field, text)])
         }
     }
 }

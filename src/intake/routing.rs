@@ -80,7 +80,8 @@ impl Routes {
         Err(Violation::of(Cause::Division, "homeDivision", text))
     }
 
-    fn is_national(&self, party: &str) -> bool {
+    /// Whether the party is the national hub.
+    pub(super) fn is_national(&self, party: &str) -> bool {
         self.national.as_ref().is_some_and(|(code, _)| code == party)
     }
 }

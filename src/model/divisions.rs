@@ -145,6 +145,21 @@ impl Divisions {
         self.succession.count()
     }
 
+    /// Whether two codes mean the same county-level division today; of one that was split, a part.
+    pub fn same_county(&self, one: &str, other: &str) -> bool {
+        let (one, other) = (self.counties_of(one), self.counties_of(other));
+        one.iter().any(|county| other.contains(county))
+    }
+
+    /// The county-level divisions that a code may mean today, six digits each.
+    fn counties_of(&self, code: &str) -> Vec<String> {
+        match self.today(code) {
+            Today::Became(county, ..) => vec![county],
+            Today::OneOf(counties) => counties,
+            Today::Stands(_) | Today::Unknown => vec![code.chars().take(6).collect()],
+        }
+    }
+
     /// The entry of a 6-digit code of any level.
     pub fn get(&self, code: &str) -> Option<&Division> {
         self.table.get(&code.parse().ok()?)

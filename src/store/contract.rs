@@ -9,7 +9,10 @@ mod disorder;
 #[cfg(test)]
 mod exchange;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use prost::Message as _;
 use tokio_postgres::SimpleQueryMessage;
@@ -19,6 +22,7 @@ use crate::{
     audit::leaf_hash,
     model::{
         clock,
+        divisions::Divisions,
         pb::{self, EventType, Outcome, State},
         trace::TraceContext,
     },
@@ -36,7 +40,12 @@ const HOUR: i64 = 3_600_000_000;
 
 fn terms() -> Terms {
     let takers = ["23", "national"].map(str::to_owned).into();
-    Terms { calendar: Arc::new(crate::model::calendar::tests::official()), takers }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/divisions.csv");
+    Terms {
+        calendar: Arc::new(crate::model::calendar::tests::official()),
+        divisions: Arc::new(Divisions::load(&file).unwrap()),
+        takers,
+    }
 }
 
 /// Which store keeps the promise.

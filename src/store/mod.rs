@@ -6,6 +6,7 @@
 pub mod advance;
 #[cfg(test)]
 mod contract;
+mod holding;
 mod postgres;
 mod record;
 pub mod rows;
@@ -23,7 +24,7 @@ pub use crate::store::{postgres::Postgres, sqlite::Sqlite};
 use crate::{
     audit::Entry,
     config,
-    model::{calendar::Calendar, pb},
+    model::{calendar::Calendar, divisions::Divisions, pb},
     store::{
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
@@ -214,6 +215,8 @@ pub trait Store: Send + Sync + 'static {
 pub struct Terms {
     /// The working days that limits are counted in.
     pub calendar: Arc<Calendar>,
+    /// The divisions, and what has become of those that were.
+    pub divisions: Arc<Divisions>,
     /// Codes of the parties that take deliveries; the others read events by themselves.
     pub takers: BTreeSet<String>,
 }

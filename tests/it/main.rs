@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod benefits;
 mod cli;
 mod clients;
 mod compare;
