@@ -38,8 +38,8 @@ struct Submitted {
     outcome: Option<&'static str>,
     /// Asked to move a benefit.
     moved: bool,
-    /// Divorce: nobody came for the certificate.
-    lapsed: bool,
+    /// Divorce: the cooling-off period runs.
+    waits: bool,
     /// Rules that the gateway left as questions.
     checks: Vec<String>,
     /// What the regulation has against it and the gateway did not ask, if it took it.
@@ -125,7 +125,7 @@ impl Books {
             effects: BTreeMap::new(),
             outcome: None,
             moved: false,
-            lapsed: false,
+            waits: false,
             checks: Vec::new(),
             unasked: Vec::new(),
             besides: false,
@@ -152,9 +152,9 @@ impl Books {
         self.submission(number, |case| case.moved = true);
     }
 
-    /// Nobody came for the divorce certificate: deemed withdrawn.
-    pub(super) fn lapsed(&self, number: &str) {
-        self.submission(number, |case| case.lapsed = true);
+    /// The cooling-off period of a divorce runs, and nobody withdraws.
+    pub(super) fn waits(&self, number: &str) {
+        self.submission(number, |case| case.waits = true);
     }
 
     /// A submission was refused for the reason that it had to be: it is none.
@@ -296,6 +296,9 @@ impl Inner {
         match &message.content {
             Content::Application(claim) => case.facts = claim.facts(),
             Content::Result { decision, .. } => case.decision_facts.clone_from(decision),
+            Content::Event { decision, .. } if word == "DECISION" => {
+                case.decision_facts.clone_from(decision);
+            }
             Content::Event { .. } => {}
         }
     }

@@ -5,7 +5,7 @@ use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 
 pub(super) use crate::sim::body::{
-    Applied, Assistance, Body, Child, Couple, Divorce, OldAge, Parent, Spouse, Subsidy,
+    Assistance, Body, Child, Couple, Divorce, OldAge, Parent, Spouse, Subsidy,
 };
 use crate::{model::trace::TraceContext, sim::claim::Claim};
 
@@ -132,7 +132,9 @@ impl Form {
         match &self.body {
             Body::Subsidy(body) => &body.action,
             Body::OldAge(body) => &body.action,
-            _ => "",
+            Body::Child(body) => &body.action,
+            Body::Assistance(body) => &body.action,
+            Body::Marriage(_) | Body::Divorce(_) => "",
         }
     }
 }
@@ -167,6 +169,8 @@ pub(super) enum Happening {
     Annulled,
     /// Somebody asked for the same a second time and was refused.
     ToldTwice,
+    /// Who paid until now is told not to.
+    PaysNoLonger,
     /// Anything else the gateway tells.
     Other,
 }
@@ -190,6 +194,7 @@ impl Happening {
             Self::Absent => "ABSENT",
             Self::Annulled => "ANNULLED",
             Self::ToldTwice => "TOLD_TWICE",
+            Self::PaysNoLonger => "PAYS_NO_LONGER",
             Self::Other => "OTHER",
         }
     }

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, ToSpan as _, civil::Date};
 
 use crate::sim::{
-    case::{Applied, Body, Business, Form, Person},
+    case::{Body, Business, Form, Person},
     fates::Fate,
     forms::{Forms, citizen},
     library,
@@ -160,9 +160,9 @@ pub(super) const TAKEN: &[Row] = {
         row(B::Marriage, F::Ordinary, T::None, Taken, Withdraws),
         row(B::Marriage, F::Unanswered, T::None, Asked("M2"), Helpful),
         row(B::Divorce, F::Ordinary, T::None, Asked("D1"), Helpful),
-        row(B::Divorce, F::Married, T::NoAgreement, Asked("D2"), Empty),
+        row(B::Divorce, F::Married, T::NoAgreement, Asked("D2"), GivesUp),
         row(B::Divorce, F::Ordinary, T::None, Asked("D1"), Empty),
-        row(B::Divorce, F::Married, T::Incapable, Asked("D3"), Empty),
+        row(B::Divorce, F::Married, T::Incapable, Asked("D3"), GivesUp),
         row(B::Subsidy, F::DrawsThere, T::MovesFrom(Paid::True), Taken, Helpful),
         row(B::Subsidy, F::RegisteredElsewhere, T::None, Asked("S11"), Empty),
         row(B::Subsidy, F::Ordinary, T::Lacks("113"), Asked("W"), GivesUp),
@@ -211,7 +211,7 @@ impl Forms {
         self.give_past(&mut form, row.past);
         self.plain(&mut form);
         self.twist(&mut form, row.twist);
-        form.dated_again(row.twist);
+        form.dated(row.twist);
         self.attach(&mut form);
         match row.twist {
             Twist::Lacks(kind) => form.papers.retain(|paper| paper.kind != kind),
@@ -236,7 +236,7 @@ impl Forms {
                 (couple.man.marital, couple.woman.marital) = ("10".into(), "10".into());
                 (couple.booked, form.online) = (false, false);
             }
-            Body::Divorce(couple) => couple.applied = Applied::Cooled,
+            Body::Divorce(couple) => couple.withdraws = false,
             Body::Subsidy(body) => {
                 (body.other_allowance, body.action) = ("0".into(), "1".into());
                 body.orphan_allowance = false;
@@ -271,7 +271,9 @@ impl Forms {
             Body::OldAge(_) => (80, 88),
             _ => (19, 60),
         };
-        let (number, birth) = self.people.with_past(past, male, age, None);
+        // The allowance is drawn at home.
+        let there = form.home.get(..6).filter(|_| past == Fate::OnDibao);
+        let (number, birth) = self.people.with_past(past, male, age, there);
         become_one(person, number, birth, male);
         match &mut form.body {
             Body::Child(body) => body.household = "1".into(),
@@ -342,7 +344,7 @@ impl Forms {
             (Body::Assistance(body), Twist::Asks(kind)) => kind.clone_into(&mut body.kind),
             (Body::Assistance(body), Twist::Supported) => body.kind = "2".into(),
             (Body::Assistance(body), Twist::Alone) => {
-                (body.kind, body.without) = ("2".into(), true);
+                (body.kind, body.without, body.action) = ("2".into(), true, "2".into());
                 body.members.clear();
                 (body.income_fen, body.savings_fen) = (45_000, 300_000);
             }
@@ -481,14 +483,12 @@ impl crate::sim::case::Subsidy {
 }
 
 impl Form {
-    /// The day of acceptance follows what the twist says of the clock.
-    fn dated_again(&mut self, twist: Twist) {
-        let days = match &self.body {
-            Body::Divorce(_) => 45,
-            _ if twist == Twist::Booked => 2,
-            _ => return,
-        };
-        let now = jiff::Timestamp::now() - SignedDuration::from_hours(24 * days);
+    /// Who missed the day booked it before.
+    fn dated(&mut self, twist: Twist) {
+        if twist != Twist::Booked {
+            return;
+        }
+        let now = jiff::Timestamp::now() - SignedDuration::from_hours(48);
         self.accepted_at = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
         self.complete_at = self.accepted_at + SignedDuration::from_mins(5);
     }

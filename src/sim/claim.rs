@@ -62,6 +62,9 @@ pub(super) const fn words(business: Business) -> &'static [&'static str] {
             "exit",
         ],
         Business::Child => &[
+            "action",
+            "previous",
+            "last paid",
             "kind",
             "household",
             "stage",
@@ -75,7 +78,9 @@ pub(super) const fn words(business: Business) -> &'static [&'static str] {
         Business::OldAge => {
             &["action", "band", "other", "alive on", "previous", "last paid", "exit"]
         }
-        Business::Assistance => &["kind", "income", "savings", "heads", "authorised", "without"],
+        Business::Assistance => {
+            &["action", "kind", "income", "savings", "heads", "authorised", "without"]
+        }
     }
 }
 
@@ -183,6 +188,9 @@ fn said(form: &Form, word: &str) -> String {
         (Body::Subsidy(body), "previous") => body.previous.clone(),
         (Body::Subsidy(body), "last paid") => month(body.last_paid).unwrap_or_default(),
         (Body::Subsidy(body), "exit") => body.exit.clone(),
+        (Body::Child(body), "action") => body.action.clone(),
+        (Body::Child(body), "previous") => body.previous.clone(),
+        (Body::Child(body), "last paid") => month(body.last_paid).unwrap_or_default(),
         (Body::Child(body), "kind") => body.kind.clone(),
         (Body::Child(body), "household") => body.household.clone(),
         (Body::Child(body), "stage") => body.academic.clone(),
@@ -199,6 +207,7 @@ fn said(form: &Form, word: &str) -> String {
         (Body::OldAge(body), "previous") => body.previous.clone(),
         (Body::OldAge(body), "last paid") => month(body.last_paid).unwrap_or_default(),
         (Body::OldAge(body), "exit") => body.exit.clone(),
+        (Body::Assistance(body), "action") => body.action.clone(),
         (Body::Assistance(body), "kind") => body.kind.clone(),
         (Body::Assistance(body), "income") => body.income_fen.to_string(),
         (Body::Assistance(body), "savings") => body.savings_fen.to_string(),

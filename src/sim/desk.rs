@@ -42,9 +42,6 @@ pub(super) struct Standing {
     pub withdrawn: bool,
     pub decided: bool,
     pub granted: bool,
-    /// Divorce: the cooling-off period ended, or the time to collect.
-    pub cooled: bool,
-    pub lapsed: bool,
     /// The hub's check: passed or not.
     pub checked: Option<bool>,
     /// Ended because nothing was handed in, or nobody came.
@@ -61,8 +58,6 @@ pub(super) struct Standing {
 impl Standing {
     const fn note(&mut self, what: Happening, granted: bool) {
         match what {
-            Happening::CoolingEnded => self.cooled = true,
-            Happening::CollectionLapsed => self.lapsed = true,
             Happening::SupplementRequested => self.asked = true,
             Happening::SupplementSubmitted => self.supplemented = true,
             Happening::Decided => (self.decided, self.granted) = (true, granted),
@@ -73,9 +68,12 @@ impl Standing {
             Happening::Absent => self.absent = true,
             Happening::ToldTwice => self.told_twice = true,
             Happening::Accepted
+            | Happening::CoolingEnded
+            | Happening::CollectionLapsed
             | Happening::ArchiveAsked
             | Happening::Reviewed
             | Happening::Annulled
+            | Happening::PaysNoLonger
             | Happening::Other => {}
         }
     }

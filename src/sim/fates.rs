@@ -52,7 +52,7 @@ pub(super) enum Fate {
     Unanswered,
     /// Draws both subsidies and the old-age allowance where the number was first given.
     DrawsThere,
-    /// Another province pays the subsistence allowance (低保).
+    /// Draws the subsistence allowance (低保) where the number was first given.
     OnDibao,
     /// Gets the nursing fee of the work-injury insurance.
     InjuryFee,

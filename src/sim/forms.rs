@@ -93,7 +93,6 @@ impl Forms {
             papers: Vec::new(),
             body,
         };
-        form.dated();
         if let Some(applicant) = applicant {
             self.complete(&mut form, applicant);
         }
@@ -210,6 +209,9 @@ impl Forms {
         let level = if disabled { people.cycle.next("disability_level") } else { String::new() };
         let guardian = Some(people.representative());
         let body = Body::Child(Box::new(Child {
+            action: "1".into(),
+            previous: String::new(),
+            last_paid: None,
             kind: if orphan { "1" } else { "2" }.into(),
             household,
             health,

@@ -90,7 +90,7 @@ pub(super) fn benefits(number: &str, today: Date) -> Vec<Value> {
             let there = number.get(..6).unwrap_or_default();
             ["01", "02", "07"].map(|benefit| at(there, benefit, "1")).into()
         }
-        Fate::OnDibao => vec![row("03", "1")],
+        Fate::OnDibao => vec![at(number.get(..6).unwrap_or_default(), "03", "1")],
         Fate::InjuryFee => vec![row("08", "1")],
         Fate::DrawsLiving => vec![row("01", "1")],
         Fate::DrewUntilMoved => vec![row("01", "0")],

@@ -1,12 +1,13 @@
 //! Fills in the forms of divorce, old-age allowance and social assistance; says which papers prove
 //! a form, and which day it is of; fills in the same person's form once more.
 
-use jiff::{SignedDuration, ToSpan as _};
+use jiff::ToSpan as _;
 
 use crate::sim::{
-    case::{Applied, Assistance, Body, Business, Divorce, Form, OldAge},
+    case::{Assistance, Body, Business, Divorce, Form, OldAge},
+    claim::Claim,
     fates::Fate,
-    forms::{Filled, Forms},
+    forms::{Filled, Forms, citizen},
 };
 
 impl Forms {
@@ -17,11 +18,6 @@ impl Forms {
         self.married(&mut man, &mut woman, Fate::Married);
         (man.marital, woman.marital) = ("20".into(), "20".into());
         let people = &mut self.people;
-        let applied = match turn % 9 {
-            1 => Applied::Now,
-            4 => Applied::Lapsed,
-            _ => Applied::Cooled,
-        };
         let married_on = people.today().checked_sub(9.years()).unwrap_or_else(|_| people.today());
         Divorce {
             man,
@@ -35,7 +31,7 @@ impl Forms {
             agreement: people.sha256(),
             children: true,
             capable: true,
-            applied,
+            withdraws: turn % 3 == 1,
         }
     }
 
@@ -75,6 +71,7 @@ impl Forms {
         let members: Vec<_> = (0..count).map(|_| people.representative()).collect();
         let heads = i64::try_from(count).unwrap_or_default() + 1;
         let body = Body::Assistance(Box::new(Assistance {
+            action: "1".into(),
             class: people.cycle.next("low_income_class"),
             area: people.cycle.next("area_kind"),
             members,
@@ -111,27 +108,74 @@ impl Forms {
         person.registered = place;
         moved.applicant = Some(person);
         (moved.guardian, moved.account) = (form.guardian.clone(), form.account.clone());
-        let today = self.people.today();
-        if let (Body::Subsidy(new), Body::Subsidy(old)) = (&mut moved.body, &form.body) {
-            new.clone_from(old);
-            new.action = "6".into();
-            new.previous = form.home.get(..6).unwrap_or_default().into();
-            new.last_paid = Some(today);
+        let previous = form.home.get(..6).unwrap_or_default().to_owned();
+        let last = Some(self.people.today());
+        match (&mut moved.body, &form.body) {
+            (Body::Subsidy(new), Body::Subsidy(old)) => {
+                new.clone_from(old);
+                (new.action, new.previous, new.last_paid) = ("6".into(), previous, last);
+            }
+            (Body::Child(new), Body::Child(old)) => {
+                new.clone_from(old);
+                (new.action, new.previous, new.last_paid) = ("6".into(), previous, last);
+            }
+            _ => {}
         }
         self.attach(&mut moved);
         moved
     }
 
-    /// Makes a form for both subsidies that nothing speaks against.
+    /// Makes a form that nothing speaks against: for both subsidies, or of a child whose parents
+    /// are both gravely ill.
     pub(super) fn simply_eligible(&mut self, form: &mut Form) {
-        if let (Body::Subsidy(body), Some(person)) = (&mut form.body, &form.applicant) {
-            (body.kind, body.hardship, body.level) = ("3".into(), "1".into(), "1".into());
-            (body.long_term_care, body.orphan_allowance) = (true, false);
-            body.hardship_certificate = "DB000000000001".into();
-            body.other_allowance = "0".into();
-            body.certificate = format!("{}{}1", person.id, body.category);
+        let Some(person) = &mut form.applicant else { return };
+        match &mut form.body {
+            Body::Subsidy(body) => {
+                (body.kind, body.hardship, body.level) = ("3".into(), "1".into(), "1".into());
+                (body.long_term_care, body.orphan_allowance) = (true, false);
+                body.hardship_certificate = "DB000000000001".into();
+                body.other_allowance = "0".into();
+                body.certificate = format!("{}{}1", person.id, body.category);
+            }
+            Body::Child(body) => {
+                (body.kind, body.household) = ("2".into(), "1".into());
+                for parent in [&mut body.father, &mut body.mother] {
+                    (parent.circumstance, parent.proof) = ("04".into(), "204".into());
+                }
+                if person.id.is_empty() {
+                    person.id = self.people.citizen_number(person.birth, person.sex == "1");
+                }
+            }
+            _ => {}
         }
         self.attach(form);
+    }
+
+    /// The hub's request to the registry that issued a certificate, for a couple that wants it
+    /// again.
+    pub(super) fn archive_request(&mut self, claim: &Claim) -> Form {
+        let turn = self.turn_besides(Business::Marriage);
+        let mut form = self.fill_in(Business::Marriage, "other", turn);
+        if let Body::Marriage(couple) = &mut form.body {
+            for (one, who) in [&mut couple.man, &mut couple.woman].into_iter().zip(&claim.people) {
+                one.person.name.clone_from(&who.name);
+                one.person.birth = who.birth.parse().unwrap_or(one.person.birth);
+                one.marital.clone_from(&who.status);
+                if who.number.len() == 18 {
+                    let male = who.number.as_bytes()[16] % 2 == 1;
+                    citizen(one, who.number.clone(), one.person.birth, male);
+                } else {
+                    (one.person.id, one.document) = (String::new(), who.number.clone());
+                    (one.identity, one.document_kind) = ("1".into(), "8".into());
+                }
+            }
+            claim.get("operation").clone_into(&mut couple.operation);
+            claim.get("old certificate").clone_into(&mut couple.old_certificate);
+            couple.reissue = self.people.cycle.next("reissue_reason");
+            (couple.booked, form.online) = (false, false);
+        }
+        self.attach(&mut form);
+        form
     }
 
     /// A form that every simulator fills in with the same people.
@@ -141,7 +185,7 @@ impl Forms {
             person.name = "买买提·吐尔逊".into();
         }
         match &mut form.body {
-            Body::Divorce(couple) => couple.applied = Applied::Now,
+            Body::Divorce(couple) => couple.withdraws = true,
             Body::OldAge(body) => body.other_allowance = "0".into(),
             Body::Assistance(body) => {
                 (body.kind, body.without) = ("1".into(), false);
@@ -149,9 +193,7 @@ impl Forms {
             }
             _ => {}
         }
-        if form.business() == Business::Subsidy {
-            self.simply_eligible(&mut form);
-        }
+        self.simply_eligible(&mut form);
         self.attach(&mut form);
         form
     }
@@ -171,21 +213,6 @@ pub(super) fn respelt(mut form: Form) -> Form {
 }
 
 impl Form {
-    /// A divorce whose clock has run was applied for that long ago; a couple that missed its day
-    /// booked it two days ago.
-    pub(super) fn dated(&mut self) {
-        let days = match &self.body {
-            Body::Divorce(divorce) => match divorce.applied {
-                Applied::Now => 0,
-                Applied::Cooled => 45,
-                Applied::Lapsed => 100,
-            },
-            _ => 0,
-        };
-        self.accepted_at -= SignedDuration::from_hours(24 * days);
-        self.complete_at -= SignedDuration::from_hours(24 * days);
-    }
-
     /// Kinds of the papers that prove what the form says.
     pub(super) fn proofs(&self) -> Vec<String> {
         let kinds: &[&str] = match &self.body {

@@ -160,16 +160,20 @@ impl Voice for National {
     }
 
     fn said(&self, call: &Call, _status: u16, body: &[u8]) -> Said {
-        let (code, application, reason) = if call.content_type == XML {
+        let (code, application, reason, rules) = if call.content_type == XML {
             let Ok(reply) = Element::read(body) else { return Said::Unclear };
             let get = |path: &str| reply.get(path).to_owned();
-            (get("code"), get("data.app_id"), get("reason"))
+            let data = reply.child("data").into_iter();
+            let rules = data.flat_map(|data| data.all("to_verify"));
+            let rules = rules.map(|one| one.get("rule").to_owned()).collect();
+            (get("code"), get("data.app_id"), get("reason"), rules)
         } else {
             let Ok(reply) = serde_json::from_slice::<Value>(body) else { return Said::Unclear };
-            (text(&reply, "code"), text(&reply, "data.app_id"), text(&reply, "reason"))
+            let rules = each(&reply["data"], "to_verify", "rule");
+            (text(&reply, "code"), text(&reply, "data.app_id"), text(&reply, "reason"), rules)
         };
         match code.as_str() {
-            "0" => Said::Done(application),
+            "0" => Said::Done(application, rules),
             code if code.starts_with('E') => Said::Refused(reason),
             _ => Said::Unclear,
         }
@@ -288,6 +292,7 @@ const fn event_type(what: Happening) -> &'static str {
         Happening::Absent => "17",
         Happening::Annulled => "19",
         Happening::ToldTwice => "16",
+        Happening::PaysNoLonger => "22",
         Happening::Other => "01",
     }
 }
@@ -309,6 +314,7 @@ fn event(get: &dyn Fn(&str) -> String, (missing, papers): Listed) -> anyhow::Res
         "16" => Happening::ToldTwice,
         "17" => Happening::Absent,
         "19" => Happening::Annulled,
+        "22" | "23" => Happening::PaysNoLonger,
         "01" | "02" | "07" | "10" | "14" | "15" => Happening::Other,
         _ => bail!("event_type is not known"),
     };

@@ -74,6 +74,7 @@ pub(super) fn assistance(writing: &Writing, form: &Form, need: &Assistance) -> O
         )
     };
     let object = whole_case(writing, form)
+        .text("apply_action", writing.code("benefit_action", &need.action))
         .text("assist_type", writing.code("assistance_kind", &need.kind))
         .text("low_income_type", writing.code("low_income_class", &need.class))
         .text("area_type", writing.code("area_kind", &need.area))
@@ -161,6 +162,9 @@ pub(super) fn child(writing: &Writing, form: &Form, child: &Child) -> Object {
         .text("censusRegisterDetail", applicant.registered.address)
         .text("currentAddress", applicant.residence.division)
         .text("currentAddressDetail", applicant.residence.address)
+        .text("applyAction", code("benefit_action", &child.action))
+        .text("prevArea", &child.previous)
+        .text("endGetDate", day(child.last_paid, "%Y-%m"))
         .text("childType", code("child_kind", &child.kind))
         .text("householdType", code("household_kind", &child.household))
         .text("healthStatus", code("health_status", &child.health))

@@ -43,6 +43,9 @@ pub(super) fn claim(business: Business, body: &Value) -> Claim {
 
 fn place(business: Business, word: &str) -> &'static str {
     match (business, word) {
+        (Business::Child, "action") => "applyAction",
+        (Business::Child, "previous") => "prevArea",
+        (Business::Child, "last paid") => "endGetDate",
         (Business::Child, "kind") => "childType",
         (Business::Child, "household") => "householdType",
         (Business::Child, "stage") => "academicStatus",

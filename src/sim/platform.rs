@@ -119,7 +119,7 @@ impl Voice for Platform {
     fn said(&self, _call: &Call, _status: u16, body: &[u8]) -> Said {
         let Ok(reply) = serde_json::from_slice::<Value>(body) else { return Said::Unclear };
         match text(&reply, "fhm").as_str() {
-            "200" => Said::Done(text(&reply, "sj.bjbh")),
+            "200" => Said::Done(text(&reply, "sj.bjbh"), each(&reply["sj"], "hcsx", "gzbh")),
             code if code.starts_with('4') => Said::Refused(text(&reply, "yy")),
             _ => Said::Unclear,
         }
@@ -207,6 +207,7 @@ const fn event_type(what: Happening) -> &'static str {
         Happening::Absent => "WDC",
         Happening::Annulled => "HYCX",
         Happening::ToldTwice => "CFSQ",
+        Happening::PaysNoLonger => "DYQC",
         Happening::Other => "SJ",
     }
 }
@@ -238,6 +239,7 @@ fn event(body: &Value) -> anyhow::Result<Content> {
         "WDC" => Happening::Absent,
         "HYCX" => Happening::Annulled,
         "CFSQ" => Happening::ToldTwice,
+        "DYQC" | "DYZZ" => Happening::PaysNoLonger,
         "SJ" | "ZS" | "SD" | "SB" | "SXJZ" | "SXYG" => Happening::Other,
         _ => bail!("sjlx is not known"),
     };

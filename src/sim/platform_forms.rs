@@ -145,6 +145,7 @@ fn assistance(writing: &Writing, object: Object, need: &Assistance) -> Object {
         )
     };
     object
+        .text("sqsx", writing.code("benefit_action", &need.action))
         .text("jzlb", writing.code("assistance_kind", &need.kind))
         .text("dsrlb", writing.code("low_income_class", &need.class))
         .text("cxlb", writing.code("area_kind", &need.area))
@@ -178,6 +179,9 @@ fn child(writing: &Writing, object: Object, child: &Child) -> Object {
     let categories: Vec<Value> =
         child.categories.iter().map(|c| writing.code("disability_category", c).into()).collect();
     object
+        .text("sqsx", writing.code("benefit_action", &child.action))
+        .text("yffd", &child.previous)
+        .text("mlny", day(child.last_paid, "%Y%m"))
         .text("etlb", writing.code("child_kind", &child.kind))
         .text("hklb", writing.code("household_kind", &child.household))
         .text("jkzk", writing.code("health_status", &child.health))

@@ -149,7 +149,12 @@ impl Voice for Province {
         }
         let Ok(reply) = Element::read(body) else { return Said::Unclear };
         match reply.get("Result.@code") {
-            "OK" => Said::Done(reply.get("Receipt.@applicationId").to_owned()),
+            "OK" => {
+                let asked = reply.child("Receipt").and_then(|receipt| receipt.child("ToVerify"));
+                let asked = asked.into_iter().flat_map(|list| list.all("Item"));
+                let rules = asked.map(|item| item.get("@rule").to_owned()).collect();
+                Said::Done(reply.get("Receipt.@applicationId").to_owned(), rules)
+            }
             code if code.starts_with("REFUSED") => {
                 Said::Refused(reply.get("Result.Reason").to_owned())
             }
@@ -225,6 +230,7 @@ const fn event_type(what: Happening) -> &'static str {
         Happening::Absent => "ABSENT",
         Happening::Annulled => "ANNULLED",
         Happening::ToldTwice => "DUPLICATE",
+        Happening::PaysNoLonger => "BENEFIT_MOVED",
         Happening::Other => "RECEIVED",
     }
 }
@@ -246,6 +252,7 @@ fn happening(word: &str) -> anyhow::Result<Happening> {
         "ABSENT" => Happening::Absent,
         "ANNULLED" => Happening::Annulled,
         "DUPLICATE" => Happening::ToldTwice,
+        "BENEFIT_MOVED" | "BENEFIT_ENDED" => Happening::PaysNoLonger,
         "RECEIVED" | "FORWARDED" | "INFORMED" | "FAIL" | "LIMIT_NEAR" | "LIMIT_PASSED" => {
             Happening::Other
         }

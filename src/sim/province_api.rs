@@ -9,7 +9,7 @@ use crate::sim::{
         Assistance, Body, Child, Couple, Decision, Divorce, Form, Happening, OldAge, Paper, Parent,
         Person, Place, Report, Representative, Spouse, Subsidy,
     },
-    json::{Object, text},
+    json::{Object, each, text},
     voice::{Call, JSON, Said, day, rfc3339},
 };
 
@@ -45,7 +45,7 @@ pub(super) fn report(report: &Report, key: &str) -> Option<Call> {
 pub(super) fn said(status: u16, body: &[u8]) -> Said {
     let Ok(reply) = serde_json::from_slice::<Value>(body) else { return Said::Unclear };
     match status {
-        200 | 201 => Said::Done(text(&reply, "id")),
+        200 | 201 => Said::Done(text(&reply, "id"), each(&reply, "checks", "rule")),
         400..=499 => {
             let reason = text(&reply, "reason");
             if reason.is_empty() { Said::Unclear } else { Said::Refused(reason) }
@@ -178,6 +178,7 @@ fn old_age(old: &OldAge) -> Value {
 fn assistance(need: &Assistance) -> Value {
     let member = |who: &Representative| json!({ "name": who.name, "residentId": who.id, "relation": who.relation });
     Object::new()
+        .text("action", &need.action)
         .text("kind", &need.kind)
         .text("lowIncomeClass", &need.class)
         .text("areaKind", &need.area)
@@ -211,6 +212,9 @@ fn divorce(couple: &Divorce) -> Value {
 
 fn child(child: &Child) -> Value {
     Object::new()
+        .text("action", &child.action)
+        .text("previousDivision", &child.previous)
+        .text("lastPaidMonth", day(child.last_paid, "%Y-%m"))
         .text("childKind", &child.kind)
         .text("householdKind", &child.household)
         .text("healthStatus", &child.health)

@@ -178,6 +178,7 @@ fn assistance(writing: &Writing, need: &Assistance) -> Element {
     });
     Element::new("Assistance")
         .attr("kind", &writing.code("assistance_kind", &need.kind))
+        .attr("action", &writing.code("benefit_action", &need.action))
         .attr("class", &writing.code("low_income_class", &need.class))
         .attr("area", &writing.code("area_kind", &need.area))
         .with(household)
@@ -223,6 +224,9 @@ fn recognition(writing: &Writing, child: &Child) -> Element {
         .leaf("Boarding", yes(child.boarding));
     Element::new("Recognition")
         .attr("kind", &writing.code("child_kind", &child.kind))
+        .attr("action", &writing.code("benefit_action", &child.action))
+        .leaf("PreviousArea", &child.previous)
+        .leaf("LastPaid", &day(child.last_paid, MONTH))
         .leaf("HouseholdKind", &writing.code("household_kind", &child.household))
         .leaf("Health", &writing.code("health_status", &child.health))
         .with(disability)

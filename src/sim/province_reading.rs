@@ -60,6 +60,10 @@ fn yes(word: &str) -> String {
 
 fn place(business: Business, word: &str) -> &'static str {
     match (business, word) {
+        (Business::Child, "action") => "Recognition.@action",
+        (Business::Child, "previous") => "Recognition.PreviousArea",
+        (Business::Child, "last paid") => "Recognition.LastPaid",
+        (Business::Assistance, "action") => "Assistance.@action",
         (Business::Child, "kind") => "Recognition.@kind",
         (Business::Subsidy, "kind") => "Subsidy.@kind",
         (Business::Assistance, "kind") => "Assistance.@kind",

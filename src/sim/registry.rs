@@ -1,15 +1,16 @@
 //! What marriage registries and the hub do with couples: check, evidence, the decision on the spot;
 //! for a divorce, the cooling-off period and the days to collect. Civil Code art. 1047, 1077.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use crate::sim::{
-    case::{Applied, Content, Couple, Decision, Divorce, Form, Happening, Received, Report},
-    cast::Manner,
+    case::{Content, Couple, Decision, Divorce, Form, Happening, Received, Report},
+    cast::{Expected, Manner},
     desk::{Desk, Standing},
     regulation::{self, Verdict},
+    settings::Role,
     voice::Said,
-    work::{Case, found_twice, papers, progress, supplement, tell, today, withdraw},
+    work::{Case, found_twice, open, papers, progress, supplement, tell, today, withdraw},
 };
 
 /// How often a court's judgment is reported until the gateway has the result that it is about.
@@ -103,7 +104,7 @@ async fn decide(
     let facts = decision.facts();
     let report = Report { decision: Some(decision), ..case.report(Happening::Decided) };
     match tell(desk, &report).await? {
-        Said::Done(_) => desk.books.registered(&case.number, granted, facts),
+        Said::Done(..) => desk.books.registered(&case.number, granted, facts),
         Said::Refused(reason) => {
             desk.books.problem(format!("the registry's decision was refused: {reason}"));
         }
@@ -112,8 +113,8 @@ async fn decide(
     Some(())
 }
 
-/// A divorce: after the check the cooling-off period runs; whoever does not withdraw comes for the
-/// certificate in the days after it, or lets them pass.
+/// A divorce: after the check the cooling-off period runs. Either may withdraw in it; who does not
+/// is still in it when the demo ends, for no clock can be hurried.
 pub(super) async fn dissolve(
     desk: &Desk,
     case: &Case,
@@ -122,39 +123,44 @@ pub(super) async fn dissolve(
 ) -> Option<()> {
     let standing = desk.until(&case.number, |s| s.checked.is_some()).await?;
     desk.think().await;
-    let brought = evidence(desk, case, &standing, manner).await?;
-    let unproven = standing.checked == Some(false) && brought.is_empty();
-    match couple.applied {
-        // Not accepted: nothing proves the marriage.
-        _ if unproven => {}
-        Applied::Now => {
-            // Neither may marry or divorce elsewhere meanwhile; who tries is told of.
-            match twin {
-                true => drop(desk.until(&case.number, |s| s.told_twice).await?),
-                false => found_twice(desk, form).await?,
-            }
-            desk.think().await;
-            if !withdraw(desk, case, "一方撤回离婚登记申请").await? {
-                desk.books.problem("a withdrawal in time was refused".into());
-            }
-            return Some(());
-        }
-        Applied::Cooled => {
-            desk.until(&case.number, |s| s.cooled).await?;
-            desk.think().await;
-        }
-        Applied::Lapsed => {
-            desk.until(&case.number, |s| s.lapsed).await?;
-            desk.books.lapsed(&case.number);
-            return Some(());
-        }
+    if manner == Manner::GivesUp {
+        return closed(desk, case, "不符合受理条件，双方撤回").await;
     }
-    decide(desk, case, ("L", &couple.registry), judged(case, &brought)).await
+    let brought = evidence(desk, case, &standing, manner).await?;
+    if standing.checked == Some(false) && brought.is_empty() {
+        // Not accepted: nothing proves the marriage.
+        return decide(desk, case, ("L", &couple.registry), judged(case, &brought)).await;
+    }
+    if !couple.withdraws {
+        desk.books.waits(&case.number);
+        return Some(());
+    }
+    // Neither may marry or divorce elsewhere meanwhile; who tries is told of.
+    match twin {
+        true => drop(desk.until(&case.number, |s| s.told_twice).await?),
+        false => found_twice(desk, form).await?,
+    }
+    desk.think().await;
+    closed(desk, case, "一方撤回离婚登记申请").await
+}
+
+/// A withdrawal that must be taken.
+async fn closed(desk: &Desk, case: &Case, words: &str) -> Option<()> {
+    if !withdraw(desk, case, words).await? {
+        desk.books.problem("a withdrawal in time was refused".into());
+    }
+    Some(())
 }
 
 /// The hub's check: what is declared against what the libraries hold. For a re-issue it looks for
 /// the record, and where there is none asks the registry that issued the certificate.
 pub(super) async fn check(desk: &Desk, case: &Case) -> Option<()> {
+    if desk.settings.role != Role::National {
+        // Asked for the archive of a certificate that was issued here.
+        let archive = papers(case, &["308".into()]);
+        let found = Report { papers: archive, ..case.report(Happening::CheckPassed) };
+        return progress(desk, &found).await.map(|_| ());
+    }
     if case.claim.get("operation").starts_with("IC") && !regulation::recorded(&case.claim) {
         let asked = Report {
             reason: "库中无电子档案，已请原登记机关调档".into(),
@@ -164,6 +170,10 @@ pub(super) async fn check(desk: &Desk, case: &Case) -> Option<()> {
             return None;
         }
         desk.think().await;
+        let issued = case.claim.get("old certificate").trim_start_matches(char::is_alphabetic);
+        if issued.starts_with("23") {
+            ask_original(desk, case).await?;
+        }
         let archive = papers(case, &["308".into()]);
         let found = Report { papers: archive, ..case.report(Happening::CheckPassed) };
         return progress(desk, &found).await.map(|_| ());
@@ -184,6 +194,18 @@ pub(super) async fn check(desk: &Desk, case: &Case) -> Option<()> {
     progress(desk, &report).await.map(|_| ())
 }
 
+/// The hub asks the registry that issued a certificate for its archive (异地调档), and is done with
+/// its request when it has it.
+async fn ask_original(desk: &Desk, case: &Case) -> Option<()> {
+    let form = {
+        let mut forms = desk.forms.lock().unwrap_or_else(PoisonError::into_inner);
+        forms.archive_request(&case.claim)
+    };
+    let request = open(desk, &form, ("23", Expected::Besides)).await?;
+    desk.until(&request.number, |s| s.checked.is_some()).await?;
+    closed(desk, &request, "已取得档案").await
+}
+
 /// A court annuls a marriage that the hub has the result of: once in eight.
 pub(super) async fn annul(desk: &Desk, received: Received) -> Option<()> {
     let Content::Result { certificate, .. } = &received.content else { return None };
@@ -196,7 +218,7 @@ pub(super) async fn annul(desk: &Desk, received: Received) -> Option<()> {
         Report { reason: "法院判决撤销婚姻".into(), ..case.report(Happening::Annulled) };
     for _ in 0..TRIES {
         tokio::time::sleep(PAUSE).await;
-        if matches!(tell(desk, &report).await?, Said::Done(_)) {
+        if matches!(tell(desk, &report).await?, Said::Done(..)) {
             desk.books.annulled(&case.number);
             return Some(());
         }

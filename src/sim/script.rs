@@ -108,7 +108,12 @@ impl Script {
         }
         let form = forms.fill_in(business, &home, turn);
         let place = self.role.place();
-        let moves = business == Business::Subsidy && turn % 30 == if place == 0 { 1 } else { 4 };
+        let moves = match (business, self.role) {
+            (Business::Subsidy, Role::Platform) | (Business::Child, Role::National) => 1,
+            (Business::Subsidy | Business::Child, _) => 4,
+            _ => 0,
+        };
+        let moves = moves != 0 && turn % 30 == moves;
         let mut one = plain(form, home);
         if moves && more {
             self.plans[index].count -= 1;
@@ -145,7 +150,7 @@ fn played(forms: &mut Forms, row: &Row, home: String, turn: Option<usize>) -> Su
     Submission { form, home, expected: row.expected, manner: row.manner, then: None }
 }
 
-/// Somebody who is granted the living and the nursing subsidy, and then moves with both.
+/// Somebody who is granted a benefit and then moves with it.
 fn moved(forms: &mut Forms, role: Role, first: &mut Submission, turn: usize) -> Submission {
     let home = match (role, first.home.as_str()) {
         (Role::Platform, "other") | (Role::National, _) => "44",

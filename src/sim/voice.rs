@@ -24,8 +24,8 @@ pub(super) struct Call {
 /// What the gateway's answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    /// Taken; the application's id.
-    Done(String),
+    /// Taken: the application's id, and the rules that are left as questions.
+    Done(String, Vec<String>),
     /// Refused for good: the reason.
     Refused(String),
     /// Not understood: say it again.

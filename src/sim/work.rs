@@ -4,7 +4,6 @@
 use std::{sync::Arc, sync::PoisonError, time::Duration};
 
 use jiff::{ToSpan as _, civil::Date};
-use serde_json::Value;
 
 use crate::{
     model::{clock, trace::TraceContext},
@@ -78,8 +77,8 @@ pub(super) async fn open(
     desk.books.tried(number, form.business(), home, (claim.facts(), trace.trace_id_hex()));
     let call = desk.voice.submission(form, &message_number());
     let (said, took) = desk.gateway.say(&*desk.voice, &call, &trace, &desk.faults).await?;
-    let application = match said {
-        Said::Done(application) => application,
+    let (application, checks) = match said {
+        Said::Done(application, checks) => (application, checks),
         Said::Refused(reason) => {
             refused(desk, form, (expected, &reason), &against);
             return None;
@@ -88,8 +87,7 @@ pub(super) async fn open(
     };
     let besides = matches!(expected, Expected::Refused(_) | Expected::Besides);
     desk.books.accepted(number, &application, (took, besides));
-    let told = desk.gateway.look(&application).await?;
-    agree(desk, number, &rules(&told), (expected, &against));
+    agree(desk, number, &checks, (expected, &against));
     if form.action() == "6" {
         desk.books.moved(number);
     }
@@ -118,12 +116,6 @@ fn refused(desk: &Desk, form: &Form, (expected, reason): (Expected, &str), again
     desk.books.refused(number, reason);
     let rules: Vec<&str> = against.iter().map(|one| one.rule).collect();
     desk.books.problem(format!("{business} {number} refused: {reason}; regulation: {rules:?}"));
-}
-
-/// Ids of the rules that the gateway leaves as questions.
-fn rules(application: &Value) -> Vec<String> {
-    let checks = application["checks"].as_array().into_iter().flatten();
-    checks.filter_map(|check| check["rule"].as_str().map(str::to_owned)).collect()
 }
 
 /// The gateway took it: whatever the regulation has against it must stand as a question.
@@ -245,7 +237,7 @@ async fn follow(desk: &Desk, case: &Case, form: &Form, manner: Manner) -> Option
 pub(super) async fn withdraw(desk: &Desk, case: &Case, words: &str) -> Option<bool> {
     desk.books.withdrawal(&case.number, "asked");
     let report = Report { reason: words.into(), ..case.report(Happening::Withdrawn) };
-    let taken = matches!(tell(desk, &report).await?, Said::Done(_));
+    let taken = matches!(tell(desk, &report).await?, Said::Done(..));
     desk.books.withdrawal(&case.number, if taken { "accepted" } else { "refused" });
     Some(taken)
 }

@@ -53,7 +53,7 @@ fn sound(counts: &Value, report: &Value) {
         assert_eq!(number(counts, name), submitted, "{name}: {report:#}");
     }
     // Who withdrew or never came gets no decision; the other side is told of each.
-    let ended = ["decided", "withdrawn", "lapsed"].map(|name| number(counts, name));
+    let ended = ["decided", "withdrawn", "lapsed", "waiting"].map(|name| number(counts, name));
     let ended: i64 = ended.iter().sum();
     assert_eq!(ended, submitted, "{report:#}");
     assert_eq!(number(counts, "notified"), submitted, "{report:#}");

@@ -33,10 +33,16 @@ pub(super) struct Cell {
     pub supplemented: usize,
     /// A benefit that moved with its household.
     pub moved: usize,
-    /// Over by time: divorces that nobody came for, papers that never came, couples that never did.
+    /// Over by time: papers that never came.
     pub lapsed: usize,
+    /// Divorces in their cooling-off period.
+    pub waiting: usize,
     /// Sent besides: couples that booked and never came.
     pub absent: usize,
+    /// Sent besides: archives that the hub asked us for.
+    pub archives_here: usize,
+    /// Places that paid and were told that they no longer do.
+    pub told_to_stop: usize,
     /// Marriages that a court annulled afterwards.
     pub annulled: usize,
     /// A township reported to its county.
@@ -75,6 +81,8 @@ pub(super) struct Outcome {
     faults: BTreeMap<String, u64>,
     watch: Value,
 }
+
+const MARRIAGE: &str = "marriage_registration";
 
 #[derive(Deserialize)]
 struct Books {
@@ -119,9 +127,9 @@ struct Case {
     effects: BTreeMap<String, u32>,
     #[serde(default)]
     moved: bool,
-    /// Nobody came for the divorce certificate.
+    /// The cooling-off period runs.
     #[serde(default)]
-    lapsed: bool,
+    waits: bool,
     #[serde(default)]
     outcome: Option<String>,
     #[serde(default)]
@@ -152,21 +160,26 @@ struct End {
     told: bool,
     withdrawn: bool,
     lapsed: bool,
+    waiting: bool,
     all_the_way: bool,
 }
 
 impl End {
     fn of(case: &Case, receiver: Option<&Case>) -> Self {
-        let marriage = case.business == "marriage_registration";
-        let couple = marriage || case.business == "divorce_registration";
+        let couple = matches!(&*case.business, "marriage_registration" | "divorce_registration");
         let delivered = receiver.is_some_and(|receiver| receiver.has("APPLICATION"));
         let withdrawn = case.withdrawal == "accepted";
-        let lapsed = case.lapsed || case.has("EXPIRED") || case.has("ABSENT");
+        let lapsed = case.has("EXPIRED") || case.has("ABSENT");
+        // Both sides know that it runs: the check passed, or the proof of the marriage arrived.
+        let proven = receiver.is_some_and(|receiver| receiver.has("SUPPLEMENT_SUBMITTED"));
+        let waiting = case.waits && (case.has("CHECK_PASSED") || proven);
         let (decided, told) = if couple {
             let registered = case.decided.as_deref() == Some("GRANTED");
             let stored = receiver.is_some_and(|receiver| receiver.has("RESULT"));
             let annulled = receiver.is_none_or(|one| !one.annulled) || case.has("ANNULLED");
-            let over = case.decided.is_some() && (stored || !registered) && annulled;
+            let heard = receiver.is_some_and(|receiver| receiver.has("DECISION"));
+            let over =
+                case.decided.is_some() && annulled && if registered { stored } else { heard };
             (case.decided.is_some(), over)
         } else {
             let decided = receiver.is_some_and(|receiver| receiver.decided.is_some());
@@ -181,8 +194,9 @@ impl End {
             told,
             withdrawn,
             lapsed,
+            waiting,
             all_the_way: case.accepted.is_some()
-                && if withdrawn { reached || !delivered || marriage } else { told || lapsed },
+                && if withdrawn { reached || !delivered } else { told || lapsed || waiting },
         }
     }
 }
@@ -235,7 +249,7 @@ impl Outcome {
             }
             for case in &one.submitted {
                 let receivers = handled.remove(case.number.as_str()).unwrap_or_default();
-                let cell = outcome.one(case, &receivers, parked);
+                let cell = outcome.one((case, &one.party), &receivers, parked);
                 let key = (case.business.clone(), direction);
                 outcome.cells.entry(key).or_default().add(cell);
                 outcome.total.add(cell);
@@ -248,7 +262,12 @@ impl Outcome {
         outcome
     }
 
-    fn one(&mut self, case: &Case, receivers: &[&Case], parked: &HashSet<String>) -> Cell {
+    fn one(
+        &mut self,
+        (case, party): (&Case, &str),
+        receivers: &[&Case],
+        parked: &HashSet<String>,
+    ) -> Cell {
         let end = End::of(case, receivers.first().copied());
         let accepted = case.accepted.is_some();
         let parked = parked.contains(&case.application_id);
@@ -278,8 +297,10 @@ impl Outcome {
             ..Cell::default()
         };
         if case.besides {
-            let let_through = usize::from(!case.has("ABSENT"));
-            return Cell { let_through, absent: 1 - let_through, ..always };
+            let absent = usize::from(case.has("ABSENT"));
+            let archives_here = usize::from(case.business == MARRIAGE && party == "national");
+            let let_through = 1 - absent - archives_here;
+            return Cell { let_through, absent, archives_here, ..always };
         }
         Cell {
             submitted: 1,
@@ -293,9 +314,11 @@ impl Outcome {
             moved: (case.moved && end.told && !end.denied).into(),
             denied: end.denied.into(),
             lapsed: end.lapsed.into(),
+            waiting: end.waiting.into(),
             to_check: (!case.checks.is_empty()).into(),
             told_twice: case.has("TOLD_TWICE").into(),
             annulled: case.has("ANNULLED").into(),
+            told_to_stop: receivers.iter().any(|one| one.has("PAYS_NO_LONGER")).into(),
             reviewed: case.has("REVIEWED").into(),
             archives: case.has("ARCHIVE_ASKED").into(),
             ..always
@@ -395,11 +418,14 @@ impl Cell {
         self.archives += other.archives;
         self.told_twice += other.told_twice;
         self.let_through += other.let_through;
+        self.archives_here += other.archives_here;
+        self.told_to_stop += other.told_to_stop;
         self.denied += other.denied;
         self.absent += other.absent;
         self.supplemented += other.supplemented;
         self.moved += other.moved;
         self.lapsed += other.lapsed;
+        self.waiting += other.waiting;
         self.excluded += other.excluded;
         self.found_twice += other.found_twice;
     }
@@ -423,7 +449,10 @@ impl Cell {
             "supplemented": self.supplemented,
             "moved": self.moved,
             "lapsed": self.lapsed,
+            "waiting": self.waiting,
             "absent": self.absent,
+            "archivesOfOurs": self.archives_here,
+            "toldToStop": self.told_to_stop,
             "annulled": self.annulled,
             "reviewed": self.reviewed,
             "archivesAsked": self.archives,

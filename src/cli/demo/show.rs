@@ -67,27 +67,28 @@ fn way(business: &str, direction: &str) -> &'static str {
 /// The columns: name, width, and what stands in them.
 type Column = (&'static str, usize, fn(&Cell) -> usize);
 
-const COLUMNS: [Column; 15] = [
+const COLUMNS: [Column; 16] = [
     ("sent", 4, |cell| cell.submitted),
-    ("arrived", 7, |cell| cell.delivered),
+    ("recv", 4, |cell| cell.delivered),
     ("check", 5, |cell| cell.to_check),
     ("asked", 5, |cell| cell.supplemented),
     ("yes", 3, |cell| cell.granted),
     ("no", 3, |cell| cell.denied),
-    ("withdr", 6, |cell| cell.withdrawn),
+    ("wdrn", 4, |cell| cell.withdrawn),
     ("late", 4, |cell| cell.lapsed),
+    ("wait", 4, |cell| cell.waiting),
     ("told", 4, |cell| cell.notified),
-    ("moved", 5, |cell| cell.moved),
+    ("move", 4, |cell| cell.moved),
     ("rule", 4, |cell| cell.excluded),
     ("twice", 5, |cell| cell.found_twice),
-    ("differ", 6, |cell| cell.disagreed + cell.altered),
+    ("bad", 3, |cell| cell.disagreed + cell.altered),
     ("lost", 4, |cell| cell.lost),
     ("dup", 3, |cell| cell.duplicated),
 ];
 
 /// The heading of the table.
 fn heading() -> String {
-    let mut text = format!("{:<20}{:<6}", "", "");
+    let mut text = format!("{:<19} {:<6}", "", "");
     for (name, width, _) in COLUMNS {
         text.push_str(&format!(" {name:>width$}"));
     }
@@ -96,9 +97,9 @@ fn heading() -> String {
 
 /// What a row of the table begins with. A Chinese character is two columns wide.
 fn label(chinese: &str, name: &str, way: &str) -> String {
-    let width = 20 - chinese.chars().count() * 2 - usize::from(!chinese.is_empty());
+    let width = 19 - chinese.chars().count() * 2 - usize::from(!chinese.is_empty());
     let space = if chinese.is_empty() { "" } else { " " };
-    format!("{chinese}{space}{name:<width$}{way:<6}")
+    format!("{chinese}{space}{name:<width$} {way:<6}")
 }
 
 fn cells(cell: &Cell) -> String {
@@ -125,18 +126,21 @@ pub(super) fn table(outcome: &Outcome) -> String {
 fn legend(outcome: &Outcome) -> String {
     let total = &outcome.total;
     format!(
-        "check: taken with open questions; asked: papers asked for and handed in; yes, no: decided;\n\
-         late: nobody came, or no papers; told: the other side knows how it ended; moved: with the\n\
-         household; rule, twice: sent besides and refused, as had to be; differ: altered, or taken or\n\
-         refused against the regulation.\n\
-         Township reports {}, archives asked for {}, marriages annulled {}, told of a second application\n\
-         {}; besides: booked and never came {}, let through by a silent hub and denied at home {}.\n\
+        "recv: reached who decides; check: taken with open questions; asked: papers asked for, handed in;\n\
+         yes, no: decided; wdrn: withdrawn; late: papers never came; wait: in the cooling-off period;\n\
+         told: both sides know how it stands; move: moved with the household; rule, twice: sent besides\n\
+         and refused, as had to be; bad: altered, or taken or refused against the regulation.\n\
+         Township reports {}, archives asked for {} (ours {}), marriages annulled {}, told of a second\n\
+         application {}, told to pay no longer {}; besides: booked and never came {}, let through by a\n\
+         silent hub and denied at home {}.\n\
          Parked {}, refused wrongly {}.\n\
          submit latency: p50 {:.1} ms, p99 {:.1} ms; {:.1} s; gateway restarted {} times",
         total.reviewed,
         total.archives,
+        total.archives_here,
         total.annulled,
         total.told_twice,
+        total.told_to_stop,
         total.absent,
         total.let_through,
         total.parked,
