@@ -23,6 +23,10 @@ const PARTY: &str = "23";
 pub(crate) struct Gateway {
     binary: PathBuf,
     folder: PathBuf,
+    /// Its configuration's folder, beside that of the certificates.
+    named: &'static str,
+    /// Its store, when not the embedded one.
+    database: Option<String>,
     edge: u16,
     metrics: u16,
     receiver: u16,
@@ -35,6 +39,8 @@ impl Gateway {
         let made = Self {
             binary: binary.to_owned(),
             folder: folder.to_owned(),
+            named: "config",
+            database: None,
             edge: free_port()?,
             metrics: free_port()?,
             receiver: free_port()?,
@@ -44,12 +50,34 @@ impl Gateway {
         if !made.certs().join("ca.key").exists() {
             made.run(&["certs", "new", "certs"])?;
         }
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), &made.config())?;
-        made.rewrite("tongban.toml", "0.0.0.0:8443", &format!("127.0.0.1:{}", made.edge))?;
-        made.rewrite("tongban.toml", "127.0.0.1:9464", &format!("127.0.0.1:{}", made.metrics))?;
-        let address = format!("127.0.0.1:{}", made.receiver);
-        made.rewrite("parties/national/party.toml", "127.0.0.1:7601", &address)?;
+        made.configure()?;
         Ok(made)
+    }
+
+    /// Another one with the same certificates, that keeps what it takes in a schema of its own.
+    pub(crate) async fn on(&self, database: &str) -> anyhow::Result<Self> {
+        let schema = format!("tongban_bench_{}", std::process::id());
+        let url = tongban::store::Postgres::apart(database, &schema).await;
+        let made = Self {
+            binary: self.binary.clone(),
+            folder: self.folder.clone(),
+            named: "config-shared",
+            database: Some(url.map_err(anyhow::Error::msg)?),
+            edge: free_port()?,
+            metrics: free_port()?,
+            receiver: self.receiver,
+            process: None,
+        };
+        made.configure()?;
+        Ok(made)
+    }
+
+    fn configure(&self) -> anyhow::Result<()> {
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), &self.config())?;
+        self.rewrite("tongban.toml", "0.0.0.0:8443", &format!("127.0.0.1:{}", self.edge))?;
+        self.rewrite("tongban.toml", "127.0.0.1:9464", &format!("127.0.0.1:{}", self.metrics))?;
+        let address = format!("127.0.0.1:{}", self.receiver);
+        self.rewrite("parties/national/party.toml", "127.0.0.1:7601", &address)
     }
 
     pub(crate) fn certs(&self) -> PathBuf {
@@ -57,7 +85,7 @@ impl Gateway {
     }
 
     pub(crate) fn config(&self) -> PathBuf {
-        self.folder.join("config")
+        self.folder.join(self.named)
     }
 
     pub(crate) const fn edge(&self) -> u16 {
@@ -84,7 +112,8 @@ impl Gateway {
         let log = File::options().create(true).append(true).open(self.folder.join("log"))?;
         let began = Instant::now();
         let process = Command::new(&self.binary)
-            .args(["serve", "--config", "config/tongban.toml"])
+            .args(["serve", "--config", &format!("{}/tongban.toml", self.named)])
+            .args(self.database.iter().flat_map(|url| ["--database", url]))
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stderr(log)

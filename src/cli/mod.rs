@@ -15,7 +15,12 @@ use std::{io::Write as _, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Config, model::fault::Fault};
+#[cfg(test)]
+pub(crate) use crate::cli::serve::checked;
+use crate::{
+    config::{self, Config},
+    model::fault::Fault,
+};
 
 /// Tongban (通办): the inter-provincial gateway for civil-affairs applications.
 #[derive(Parser)]
@@ -70,6 +75,25 @@ pub fn run() -> ExitCode {
             eprintln!("tongban: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Which store, other than the configuration's.
+#[derive(clap::Args)]
+struct Database {
+    /// The store to use instead of `store.url`: `sqlite://PATH` or `postgres://USER@HOST/NAME`.
+    #[arg(long, global = true, value_name = "URL")]
+    database: Option<String>,
+}
+
+impl Database {
+    fn lay_over(&self, settings: &mut config::Store) -> anyhow::Result<()> {
+        if let Some(url) = &self.database {
+            settings.url.clone_from(url);
+            let known = "--database must begin with sqlite:// or postgres://";
+            anyhow::ensure!(settings.is_known(), known);
+        }
+        Ok(())
     }
 }
 

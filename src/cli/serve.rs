@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::Auth,
     business::rules::Rulebook,
-    cli::faulty,
+    cli::{Database, faulty},
     config::{Config, party_folders, routes::Routes},
     dispatch::Dispatch,
     edge,
@@ -36,10 +36,13 @@ pub(super) struct Arguments {
     /// The configuration.
     #[arg(long, default_value = "config/tongban.toml")]
     config: PathBuf,
+    #[command(flatten)]
+    database: Database,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let checked = checked(&arguments.config).map_err(|faults| faulty(&faults))?;
+    let mut checked = checked(&arguments.config).map_err(|faults| faulty(&faults))?;
+    arguments.database.lay_over(&mut checked.config.store)?;
     tls::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
@@ -57,13 +60,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Everything that is read from the configuration folder.
-pub(super) struct Checked {
-    pub(super) config: Config,
-    pub(super) translator: Translator,
-    pub(super) shapes: Shapes,
-    pub(super) calendar: Calendar,
-    pub(super) rulebook: Rulebook,
-    pub(super) authorities: Routes,
+pub(crate) struct Checked {
+    pub(crate) config: Config,
+    pub(crate) translator: Translator,
+    pub(crate) shapes: Shapes,
+    pub(crate) calendar: Calendar,
+    pub(crate) rulebook: Rulebook,
+    pub(crate) authorities: Routes,
 }
 
 impl Checked {
@@ -76,7 +79,7 @@ impl Checked {
 }
 
 /// Reads the configuration folder; every fault of every file at once.
-pub(super) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
+pub(crate) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let config = Config::load(path);
     // The tables are looked at even when another file is at fault: all faults are told at once.
     let folder = path.parent().filter(|parent| *parent != Path::new(""));
@@ -166,7 +169,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         translator,
         parties: config.parties.clone(),
         calendar,
-        rulebook,
+        rulebook: Arc::new(rulebook),
         authorities,
         verifier: verifier.clone(),
     });

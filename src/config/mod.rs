@@ -94,7 +94,7 @@ pub struct Tls {
 }
 
 /// `[store]`: where state is kept.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// `sqlite://path`, relative to the working folder, or `postgres://user@host/database`.

@@ -29,6 +29,7 @@ mod papers;
 mod races;
 mod receiver;
 mod reconcile;
+mod replicas;
 mod restart;
 mod routing;
 mod submit;

@@ -70,8 +70,7 @@ impl Postgres {
         let address = Address::read(url)?;
         let mut connection = reach(&address, PATIENCE).await?;
         let told = |text: String| format!("{}: {text}", address.name);
-        migrate::migrate(&mut connection).await.map_err(told)?;
-        migrate::fits(&mut connection, &vault).await.map_err(told)?;
+        migrate::migrate(&mut connection, &vault).await.map_err(told)?;
         Self::start((address, connection), vault, (queue, writers), terms).await
     }
 
@@ -83,9 +82,24 @@ impl Postgres {
         let address = Address::read(url)?;
         let mut connection = reach(&address, Duration::ZERO).await?;
         let told = |text: String| format!("{}: {text}", address.name);
-        migrate::known(&mut connection).await.map_err(told)?;
-        migrate::fits(&mut connection, &vault).await.map_err(told)?;
+        migrate::known(&mut connection, &vault).await.map_err(told)?;
         Self::start((address, connection), vault, (16, 1), Terms::default()).await
+    }
+
+    /// Makes a schema in the database, unless the URL names one; returns the URL that leads there.
+    ///
+    /// # Errors
+    /// The database cannot be reached or does not allow it.
+    pub async fn apart(url: &str, schema: &str) -> Result<String, String> {
+        let address = Address::read(url)?;
+        if url.contains("search_path") {
+            return Ok(url.to_owned());
+        }
+        let connection = reach(&address, Duration::ZERO).await?;
+        let made = connection.client.batch_execute(&format!("CREATE SCHEMA {schema}")).await;
+        made.map_err(|error| format!("{}: {}", address.name, StoreError::from(error)))?;
+        let and = if url.contains('?') { '&' } else { '?' };
+        Ok(format!("{url}{and}options=-csearch_path%3D{schema}"))
     }
 
     async fn start(
