@@ -40,6 +40,8 @@ struct Submitted {
     moved: bool,
     /// Divorce: the cooling-off period runs.
     waits: bool,
+    /// The benefit that this case was about is now paid elsewhere.
+    moved_away: bool,
     /// Rules that the gateway left as questions.
     checks: Vec<String>,
     /// What the regulation has against it and the gateway did not ask, if it took it.
@@ -126,6 +128,7 @@ impl Books {
             outcome: None,
             moved: false,
             waits: false,
+            moved_away: false,
             checks: Vec::new(),
             unasked: Vec::new(),
             besides: false,
@@ -150,6 +153,11 @@ impl Books {
     /// Asked to move a benefit.
     pub(super) fn moved(&self, number: &str) {
         self.submission(number, |case| case.moved = true);
+    }
+
+    /// What was granted here is now paid elsewhere.
+    pub(super) fn moved_away(&self, number: &str) {
+        self.submission(number, |case| case.moved_away = true);
     }
 
     /// The cooling-off period of a divorce runs, and nobody withdraws.

@@ -373,7 +373,7 @@ pub(super) fn on_the_spot(business: Business, turn: usize) -> Option<&'static st
         Business::Assistance => &["36", "32"],
         _ => &["32"],
     };
-    (turn % 9 == 4).then(|| reasons[turn / 9 % reasons.len()])
+    (turn % 9 == 7).then(|| reasons[turn / 9 % reasons.len()])
 }
 
 /// Full years from a day to another.

@@ -57,10 +57,19 @@ async fn submit(desk: &Desk, one: Submission) -> Option<()> {
         }
         _ => follow(desk, &case, &one.form, one.manner).await?,
     }
-    match then {
-        Some(then) => Box::pin(submit(desk, *then)).await,
-        None => Some(()),
+    if let Some(then) = then {
+        if !desk.case(&case.number).borrow().granted {
+            desk.books.problem(format!("{} was to be granted first", case.number));
+            return None;
+        }
+        let next = then.form.number.clone();
+        Box::pin(submit(desk, *then)).await?;
+        // Once it has moved, who paid must hear of it.
+        if desk.case(&next).borrow().granted {
+            desk.books.moved_away(&case.number);
+        }
     }
+    Some(())
 }
 
 /// Submits a form, and compares what the gateway makes of it with the regulation. `None` when it

@@ -130,6 +130,9 @@ struct Case {
     /// The cooling-off period runs.
     #[serde(default)]
     waits: bool,
+    /// The benefit is now paid elsewhere, of which the place that paid must hear.
+    #[serde(default)]
+    moved_away: bool,
     #[serde(default)]
     outcome: Option<String>,
     #[serde(default)]
@@ -171,6 +174,7 @@ impl End {
         let withdrawn = case.withdrawal == "accepted";
         let lapsed = case.has("EXPIRED") || case.has("ABSENT");
         // Both sides know that it runs: the check passed, or the proof of the marriage arrived.
+        let stopped = receiver.is_some_and(|receiver| receiver.has("PAYS_NO_LONGER"));
         let proven = receiver.is_some_and(|receiver| receiver.has("SUPPLEMENT_SUBMITTED"));
         let waiting = case.waits && (case.has("CHECK_PASSED") || proven);
         let (decided, told) = if couple {
@@ -196,7 +200,11 @@ impl End {
             lapsed,
             waiting,
             all_the_way: case.accepted.is_some()
-                && if withdrawn { reached || !delivered } else { told || lapsed || waiting },
+                && if withdrawn {
+                    reached || !delivered
+                } else {
+                    (told || lapsed || waiting) && (stopped || !case.moved_away)
+                },
         }
     }
 }

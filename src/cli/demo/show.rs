@@ -151,3 +151,29 @@ fn legend(outcome: &Outcome) -> String {
         outcome.restarts
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_at_most_a_hundred_columns_wide_and_stands_in_both_readmes() {
+        let wide = |line: &str| -> usize {
+            line.chars().map(|c| if c > '\u{2e80}' { 2 } else { 1 }).sum()
+        };
+        for line in table(&Outcome::default()).lines() {
+            assert!(wide(line) <= 100, "{} columns: {line}", wide(line));
+        }
+        for name in ["README.md", "README.zh-CN.md"] {
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(text.contains(&heading()), "{name} lacks the heading");
+            for (code, chinese, short) in BUSINESSES {
+                for direction in ["outbound", "inbound"] {
+                    let label = label(chinese, short, way(code, direction));
+                    assert!(text.contains(&label), "{name} lacks the row `{label}`");
+                }
+            }
+        }
+    }
+}
