@@ -22,7 +22,7 @@ use crate::{
     config::{self, Config, PartyKind, routes::Routes},
     dispatch::{Dispatch, Link},
     intake::{Intake, Means},
-    model::{calendar::Calendar, clock, shape::Shapes},
+    model::{calendar::Calendar, clock, divisions::Divisions, shape::Shapes},
     simulation::{
         books::Books,
         disk::PlayedDisk,
@@ -49,6 +49,7 @@ pub(super) struct Ground {
     pub(super) config: Config,
     pub(super) translator: Arc<Translator>,
     shapes: Arc<Shapes>,
+    divisions: Arc<Divisions>,
     calendar: Arc<Calendar>,
     rulebook: Arc<Rulebook>,
     authorities: Routes,
@@ -75,6 +76,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     Ground {
         config,
         translator: Arc::new(checked.translator),
+        divisions: Arc::new(checked.shapes.divisions().clone()),
         shapes: Arc::new(checked.shapes),
         calendar: Arc::new(checked.calendar),
         rulebook: Arc::new(checked.rulebook),
@@ -195,7 +197,8 @@ impl World {
         let life = self.with(|state| state.life);
         let ground = self.ground();
         let takers = PARTIES.map(str::to_owned).into();
-        let terms = Terms { calendar: Arc::clone(&ground.calendar), takers };
+        let (calendar, divisions) = (Arc::clone(&ground.calendar), Arc::clone(&ground.divisions));
+        let terms = Terms { calendar, divisions, takers };
         let vault = Vault::new(&[7; 32]).unwrap();
         let disk = Arc::new(PlayedDisk::new(Arc::clone(self), life));
         let store = Sqlite::open_inline(&self.database, (vault, terms), disk).unwrap();
@@ -308,6 +311,9 @@ impl World {
     pub(super) async fn blows(self: Arc<Self>) {
         for _ in 0..self.weather(|w| w.blows) {
             sleep(millis(300, 5000)).await;
+            if self.weather(|w| w.blows) == 0 {
+                return; // It is calm.
+            }
             match below(6) {
                 0 | 1 => _ = self.kill("a blow"),
                 2 => self.stop().await,
