@@ -23,3 +23,5 @@ pub mod reconcile;
 pub mod edge;
 pub mod sim;
 pub mod cli;
+#[cfg(test)]
+pub mod simulation;

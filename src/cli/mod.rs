@@ -15,6 +15,8 @@ use std::{io::Write as _, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+#[cfg(test)]
+pub(crate) use crate::cli::serve::checked;
 use crate::{
     config::{self, Config},
     model::fault::Fault,

@@ -60,17 +60,17 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Everything that is read from the configuration folder.
-pub(super) struct Checked {
-    pub(super) config: Config,
-    pub(super) translator: Translator,
-    pub(super) shapes: Shapes,
-    pub(super) calendar: Calendar,
-    pub(super) rulebook: Rulebook,
-    pub(super) authorities: Routes,
+pub(crate) struct Checked {
+    pub(crate) config: Config,
+    pub(crate) translator: Translator,
+    pub(crate) shapes: Shapes,
+    pub(crate) calendar: Calendar,
+    pub(crate) rulebook: Rulebook,
+    pub(crate) authorities: Routes,
 }
 
 /// Reads the configuration folder; every fault of every file at once.
-pub(super) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
+pub(crate) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let config = Config::load(path);
     // The tables are looked at even when another file is at fault: all faults are told at once.
     let folder = path.parent().filter(|parent| *parent != Path::new(""));
@@ -143,8 +143,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
     }
     let taking = config.parties.iter().filter(|(_, party)| party.entry.delivery.is_some());
     let takers = taking.map(|(code, _)| code.clone()).collect();
-    let longest_wait = config.dispatch.backoff_cap_ms.max(config.dispatch.lease_ms);
-    let longest_wait = i64::try_from(longest_wait).ok().and_then(|ms| ms.checked_mul(1000));
+    let longest_wait = Some(config.dispatch.longest_wait_micros());
     let terms = Terms { calendar: Arc::clone(&calendar), takers, longest_wait };
     let store = store::open(&config.store, config.limits.store_queue, terms).await;
     let store = store.map_err(anyhow::Error::msg)?;
@@ -160,7 +159,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         translator,
         parties: config.parties.clone(),
         calendar,
-        rulebook,
+        rulebook: Arc::new(rulebook),
         authorities,
         verifier: verifier.clone(),
     });

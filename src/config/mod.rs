@@ -182,6 +182,14 @@ pub struct Dispatch {
     pub breaker_open_ms: u64,
 }
 
+impl Dispatch {
+    /// No delivery waits longer for its hour, microseconds.
+    pub fn longest_wait_micros(&self) -> i64 {
+        let longest = self.backoff_cap_ms.max(self.lease_ms).saturating_mul(1000);
+        i64::try_from(longest).unwrap_or(i64::MAX)
+    }
+}
+
 impl Default for Dispatch {
     fn default() -> Self {
         Self {

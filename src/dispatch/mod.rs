@@ -4,6 +4,7 @@
 
 mod books;
 mod clocks;
+mod link;
 mod partner;
 mod schedule;
 
@@ -16,9 +17,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use crate::dispatch::books::{Books, Correspondent, HeldMessage, SubmittedBook};
+pub(crate) use crate::dispatch::link::Link;
+#[cfg(test)]
+pub(crate) use crate::dispatch::link::{Call, Failure, Reply, Simulated};
 use crate::{
     breaker::{Admission, Breaker},
-    config::{Config, Dispatch as Settings},
+    config::{Config, Dispatch as Settings, Party},
     dispatch::partner::{Outcome, Partner},
     failpoint::{self, Step},
     model::{clock, fault::Fault},
@@ -37,6 +41,9 @@ const GATHER: Duration = Duration::from_millis(2);
 /// How long an idle party waits before it looks again, for deliveries that fall due by time.
 const IDLE: Duration = Duration::from_millis(200);
 
+/// Makes the link to a party.
+type LinkTo<'a> = &'a dyn Fn(&Party) -> Result<Link, Vec<Fault>>;
+
 /// The running dispatch.
 pub struct Dispatch {
     tasks: TaskTracker,
@@ -50,6 +57,7 @@ struct Lane {
     partner: Partner,
     breaker: Breaker,
     room: Arc<Semaphore>,
+    chance: fn() -> f64,
 }
 
 impl Dispatch {
@@ -62,11 +70,24 @@ impl Dispatch {
         store: &Arc<dyn Store>,
         translator: &Arc<Translator>,
     ) -> Result<Self, Vec<Fault>> {
+        let link = |party: &Party| Link::https(config, party);
+        Self::start_over(config, store, translator, (&link, chance))
+    }
+
+    /// The same over other links, and with a chance (from 0 to 1) of its own.
+    pub(crate) fn start_over(
+        config: &Config,
+        store: &Arc<dyn Store>,
+        translator: &Arc<Translator>,
+        (link, chance): (LinkTo<'_>, fn() -> f64),
+    ) -> Result<Self, Vec<Fault>> {
         let mut lanes = Vec::new();
         let mut faults = Vec::new();
         for party in config.parties.values() {
             let Some(delivery) = party.entry.delivery.clone() else { continue };
-            match Partner::new(config, party, translator, delivery) {
+            let partner = link(party)
+                .and_then(|link| Partner::new(config, party, translator, (delivery, link)));
+            match partner {
                 Ok(partner) => lanes.push(Lane {
                     store: Arc::clone(store),
                     settings: config.dispatch.clone(),
@@ -77,6 +98,7 @@ impl Dispatch {
                         Duration::from_millis(config.dispatch.lease_ms),
                     ),
                     room: Arc::new(Semaphore::new(config.dispatch.in_flight)),
+                    chance,
                 }),
                 Err(more) => faults.extend(more),
             }
@@ -133,6 +155,7 @@ impl Lane {
             let wait =
                 self.refused_for().map_or(wait, |refused| refused.max(Duration::from_millis(1)));
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 _ = changes.changed(), if self.refused_for().is_none() => {
                     tokio::time::sleep(GATHER).await;
@@ -149,7 +172,7 @@ impl Lane {
         let Ok(first) = Arc::clone(&self.room).acquire_owned().await else {
             return Ok(Vec::new());
         };
-        let most = match self.breaker.admit(Instant::now()) {
+        let most = match self.breaker.admit(now()) {
             Admission::NotBefore(_) => return Ok(Vec::new()),
             Admission::Probe => 1,
             Admission::Any => LEASE_PAGE,
@@ -161,18 +184,18 @@ impl Lane {
             permits.push(permit);
         }
         let length = i64::try_from(self.settings.lease_ms).unwrap_or(i64::MAX / 2000) * 1000;
-        let ends = Instant::now() + Duration::from_millis(self.settings.lease_ms);
+        let ends = now() + Duration::from_millis(self.settings.lease_ms);
         let until = clock::now_micros() + length;
         let leased = self.store.lease(self.partner.code(), permits.len(), until);
         let leased = failpoint::at(Step::Lease, StoreError::Unavailable, leased).await;
         if most == 1 && !leased.as_ref().is_ok_and(|leases| !leases.is_empty()) {
-            self.breaker.probe_unused(Instant::now());
+            self.breaker.probe_unused(now());
         }
         Ok(leased?.into_iter().zip(permits).map(|(lease, permit)| (lease, ends, permit)).collect())
     }
 
     fn refused_for(&self) -> Option<Duration> {
-        self.breaker.refused_for(Instant::now())
+        self.breaker.refused_for(now())
     }
 
     async fn attempt(&self, lease: Lease, ends: Instant) {
@@ -181,7 +204,7 @@ impl Lane {
         span.set("party.code", lease.party().to_owned());
         span.set("attempt.number", i64::from(lease.attempt()));
         span.set("message.kind", lease.kind().word());
-        let began = Instant::now();
+        let began = now();
         let outcome = self.partner.deliver(&lease, ends, &span.context()).await;
         let settlement = self.settlement(&lease, &outcome);
         self.report(&lease, &outcome, &settlement, began);
@@ -209,7 +232,7 @@ impl Lane {
         if lease.attempt() >= self.settings.attempts {
             return Settlement::Parked { unknown, note: note.clone() };
         }
-        let own = schedule::wait(&self.settings, lease.attempt(), chance());
+        let own = schedule::wait(&self.settings, lease.attempt(), (self.chance)());
         let wait = asked.map_or(own, |asked| schedule::heed(&self.settings, own, asked));
         let due = clock::now_micros() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2);
         Settlement::Again { due, unknown, counted: true, note: note.clone() }
@@ -218,7 +241,7 @@ impl Lane {
     fn report(&self, lease: &Lease, outcome: &Outcome, settlement: &Settlement, began: Instant) {
         match outcome {
             Outcome::Unknown { .. } | Outcome::Again { after: None, .. } => {
-                if self.breaker.failed(began, Instant::now()) {
+                if self.breaker.failed(began, now()) {
                     tracing::warn!(party.code = lease.party(), "party does not answer; pausing");
                 }
             }
@@ -230,7 +253,7 @@ impl Lane {
         let parked = matches!(settlement, Settlement::Parked { .. } | Settlement::Refused { .. });
         let note = outcome.note();
         let trace_id = lease.trace().trace_id_hex();
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from((now() - began).as_millis()).unwrap_or(u64::MAX);
         if parked {
             tracing::error!(
                 delivery = lease.delivery(),
@@ -255,6 +278,11 @@ impl Lane {
             );
         }
     }
+}
+
+/// The moment by the runtime's clock, which a simulation holds.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// A number from 0 to 1, for jitter.

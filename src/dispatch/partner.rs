@@ -6,22 +6,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Client, StatusCode, header};
+use reqwest::StatusCode;
 use tokio::time::timeout;
 
 use crate::{
     config::{Config, Delivery, Party},
+    dispatch::{
+        link::{Call, Failure, Link},
+        now,
+    },
     failpoint::{self, Step},
     model::{clock, fault::Fault, pb::Business, trace::TraceContext},
     store::rows::{DeliveryKind, Lease},
-    tls,
     translate::{Answer, Format, Head, Kind, SealKey, Status, Translator, Wire},
 };
 
 /// Most bytes read of an answer.
 const ANSWER_BYTES: usize = 1 << 20;
-/// The note of an attempt that was not answered within its deadline.
-const LATE: &str = "no answer in time";
 
 /// How an attempt ended. Notes hold the receiver's codes and words of ours, nothing personal.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ pub(super) struct Partner {
     key: Option<SealKey>,
     gateway: String,
     attempt: Duration,
-    client: Client,
+    link: Link,
     translator: Arc<Translator>,
 }
 
@@ -70,32 +71,17 @@ impl Partner {
         config: &Config,
         party: &Party,
         translator: &Arc<Translator>,
-        delivery: Delivery,
+        (delivery, link): (Delivery, Link),
     ) -> Result<Self, Vec<Fault>> {
         let key = party.seal_key().map_err(|fault| vec![fault])?.map(|key| SealKey::new(&key));
-        let attempt = Duration::from_millis(config.dispatch.attempt_ms);
-        let tls = tls::client(&config.tls)?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(attempt.min(Duration::from_secs(5)))
-            .pool_idle_timeout(Duration::from_secs(60))
-            // Over HTTP/2 all requests share a connection: one whose other end has gone without a
-            // word would fail them all, for ever.
-            .http2_keep_alive_interval(attempt)
-            .http2_keep_alive_timeout(attempt)
-            .http2_keep_alive_while_idle(true)
-            .build()
-            .map_err(|error| vec![Fault::new(&party.path, 0, format!("no client: {error}"))])?;
         Ok(Self {
             code: party.entry.code.clone(),
             folder: party.folder.clone(),
             delivery,
             key,
             gateway: config.gateway.id.clone(),
-            attempt,
-            client,
+            attempt: Duration::from_millis(config.dispatch.attempt_ms),
+            link,
             translator: Arc::clone(translator),
         })
     }
@@ -104,9 +90,9 @@ impl Partner {
         &self.code
     }
 
-    /// The client and where it leads.
-    pub(super) const fn way(&self) -> (&Client, &Delivery) {
-        (&self.client, &self.delivery)
+    /// The way to the party, and where it leads.
+    pub(super) const fn way(&self) -> (&Link, &Delivery) {
+        (&self.link, &self.delivery)
     }
 
     /// One attempt, which does not go on when the lease ends: another may have it then.
@@ -132,7 +118,7 @@ impl Partner {
         let written = failpoint::at(Step::Seal, again, async { self.write(format, lease) });
         match written.await {
             Ok(document) => {
-                let left = ends.saturating_duration_since(Instant::now());
+                let left = ends.saturating_duration_since(now());
                 if left.is_zero() {
                     return again("its lease ended before it was sent".into());
                 }
@@ -165,33 +151,28 @@ impl Partner {
         &self,
         document: Vec<u8>,
         wire: Wire,
-        longest: Duration,
+        patience: Duration,
         trace: &TraceContext,
     ) -> Outcome {
-        let url = format!("{}{}", self.delivery.endpoint, self.delivery.message_path);
-        let request = self
-            .client
-            .post(url)
-            .header(header::CONTENT_TYPE, content_type(wire))
-            .header("traceparent", trace.to_string())
-            .timeout(longest)
-            .body(document);
-        let sent = async { request.send().await.map_err(|error| unanswered(&error)) };
-        let unknown = |note| Outcome::Unknown { note };
+        let path = self.delivery.message_path.as_str();
+        let call = self.call(path, content_type(wire), trace);
+        let call = Call { document: Some(document), patience, ..call };
+        let reply = failpoint::at(Step::Send, |_| Failure::Broken, self.link.exchange(call));
         // Nothing leaves after the deadline, whatever held it up.
-        let sent = timeout(longest, failpoint::at(Step::Send, unknown, sent));
-        let response = match sent.await.unwrap_or_else(|_| Err(unknown(LATE.into()))) {
-            Ok(response) => response,
-            Err(outcome) => return outcome,
+        let reply = match timeout(patience, reply).await.unwrap_or(Err(Failure::Late)) {
+            Ok(reply) => reply,
+            Err(Failure::NotConnected) => {
+                return Outcome::Again { after: None, note: "cannot connect".into() };
+            }
+            Err(Failure::Late) => return Outcome::Unknown { note: "no answer in time".into() },
+            Err(Failure::Broken) => return Outcome::Unknown { note: "no answer".into() },
         };
-        let status = response.status();
-        let after = retry_after(&response);
+        let (status, after) = (reply.status, reply.retry_after);
         if status == StatusCode::TOO_MANY_REQUESTS {
             let after = Some(after.unwrap_or_default());
             return Outcome::Again { after, note: "HTTP 429".into() };
         }
-        let body = async { read(response, ANSWER_BYTES).await.ok_or(()) };
-        let Ok(body) = failpoint::at(Step::Read, drop, body).await else {
+        let Some(body) = reply.body else {
             return Outcome::Unknown { note: format!("HTTP {status}, answer cut short") };
         };
         if status.is_server_error() {
@@ -226,23 +207,29 @@ impl Partner {
         };
         let wire = format.wire(business);
         let path = self.delivery.status_path.replace("{message_number}", message_number);
-        let request = self
-            .client
-            .get(format!("{}{path}", self.delivery.endpoint))
-            .header(header::ACCEPT, content_type(wire))
-            .header("traceparent", trace.to_string())
-            .timeout(self.attempt);
-        let Ok(response) = request.send().await else {
+        let call = self.call(&path, content_type(wire), trace);
+        let Ok(reply) = self.link.exchange(call).await else {
             return Asked::NoAnswer("status question: no answer".into());
         };
-        let status = response.status();
-        let body = read(response, ANSWER_BYTES).await.unwrap_or_default();
+        let status = reply.status;
         // An error page may by chance look like an answer; a 404 with a document is one.
         let answered = status.is_success() || status == StatusCode::NOT_FOUND;
-        match format.status(wire, &body) {
+        match format.status(wire, &reply.body.unwrap_or_default()) {
             Status::Stored if answered => Asked::Stored,
             Status::Unknown if answered => Asked::Unknown,
             _ => Asked::NoAnswer(format!("status question: HTTP {}", status.as_u16())),
+        }
+    }
+
+    /// A question at `path`, within the time of one attempt.
+    fn call(&self, path: &str, content_type: &'static str, trace: &TraceContext) -> Call {
+        Call {
+            url: format!("{}{path}", self.delivery.endpoint),
+            document: None,
+            content_type,
+            traceparent: trace.to_string(),
+            patience: self.attempt,
+            most: ANSWER_BYTES,
         }
     }
 
@@ -279,15 +266,6 @@ impl Partner {
     }
 }
 
-/// How an attempt ended that got no answer.
-fn unanswered(error: &reqwest::Error) -> Outcome {
-    if error.is_connect() {
-        return Outcome::Again { after: None, note: "cannot connect".into() };
-    }
-    let note = if error.is_timeout() { LATE } else { "no answer" };
-    Outcome::Unknown { note: note.into() }
-}
-
 /// What a party says of one message.
 pub(super) enum Asked {
     Stored,
@@ -314,21 +292,4 @@ const fn content_type(wire: Wire) -> &'static str {
         Wire::Json => "application/json; charset=utf-8",
         Wire::Xml => "application/xml; charset=utf-8",
     }
-}
-
-fn retry_after(response: &reqwest::Response) -> Option<Duration> {
-    let header = response.headers().get(header::RETRY_AFTER)?;
-    header.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// The whole answer; `None` when it is cut short or longer than `most`.
-pub(super) async fn read(mut response: reqwest::Response, most: usize) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.ok()? {
-        if body.len() + chunk.len() > most {
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Some(body)
 }

@@ -58,7 +58,7 @@ pub struct Intake {
     routes: Routes,
     parties: BTreeMap<String, Party>,
     calendar: Arc<Calendar>,
-    rulebook: Rulebook,
+    rulebook: Arc<Rulebook>,
     authorities: config::routes::Routes,
     verifier: Option<Arc<Verifier>>,
     seals: BTreeMap<String, SealKey>,
@@ -77,7 +77,7 @@ pub struct Means {
     /// Working days.
     pub calendar: Arc<Calendar>,
     /// Rules of eligibility.
-    pub rulebook: Rulebook,
+    pub rulebook: Arc<Rulebook>,
     /// Who decides what where.
     pub authorities: config::routes::Routes,
     /// Who asks the national hub; without one, what it would be asked stays open.

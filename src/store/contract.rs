@@ -36,7 +36,7 @@ use crate::{
 
 const HOUR: i64 = 3_600_000_000;
 
-fn terms() -> Terms {
+pub(super) fn terms() -> Terms {
     let takers = ["23", "national"].map(str::to_owned).into();
     let calendar = Arc::new(crate::model::calendar::tests::official());
     Terms { calendar, takers, longest_wait: Some(2 * HOUR) }
@@ -209,7 +209,7 @@ fn key(n: u8, content: u8) -> IdempotencyKey {
     IdempotencyKey { key: [n; 32], content: [content; 32] }
 }
 
-fn new(n: u8) -> NewApplication {
+pub(super) fn new(n: u8) -> NewApplication {
     let id = Uuid::now_v7();
     let mut application = pb::Application {
         business: pb::Business::DisabilitySubsidy as i32,

@@ -19,6 +19,11 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(crate) use crate::store::sqlite::{
+    inline::{Disk, Fate},
+    planted::Bug,
+};
 pub use crate::store::{postgres::Postgres, sqlite::Sqlite};
 use crate::{
     audit::Entry,

@@ -4,7 +4,11 @@
 mod clocks;
 mod holds;
 mod index;
+#[cfg(test)]
+pub(crate) mod inline;
 mod outbox;
+#[cfg(test)]
+pub(crate) mod planted;
 mod read;
 mod reconcile;
 mod write;
@@ -54,6 +58,8 @@ pub struct Sqlite {
     readers: Arc<Readers>,
     vault: Arc<Vault>,
     _lock: Option<File>,
+    #[cfg(test)]
+    inline: Option<Arc<inline::Inline>>,
 }
 
 struct Readers {
@@ -91,21 +97,40 @@ impl Sqlite {
         queue: usize,
         (terms, lock): (Terms, Option<File>),
     ) -> Result<Self, String> {
+        let alone = lock.is_some();
+        let (mut store, writer) = Self::build(path, vault, queue, (terms, alone))?;
+        store._lock = lock;
+        // The thread ends when the last sender is dropped, after the writes that wait.
+        thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|error| format!("cannot start the store's writer: {error}"))?;
+        Ok(store)
+    }
+
+    /// The store and its writer, which must be run; `alone` when nobody else accepts applications.
+    fn build(
+        path: &Path,
+        vault: Vault,
+        queue: usize,
+        (terms, alone): (Terms, bool),
+    ) -> Result<(Self, Writer), String> {
         let told = |error: rusqlite::Error| format!("{}: {error}", path.display());
         let mut connection = Connection::open(path).map_err(told)?;
         configure(&connection).map_err(told)?;
         migrate(&mut connection).map_err(|error| format!("{}: {error}", path.display()))?;
         fits(&connection, &vault).map_err(|error| format!("{}: {error}", path.display()))?;
-        let index = match lock {
-            Some(_) => {
-                end_leases(&connection).map_err(told)?;
-                Index::load(&connection).map_err(told)?
-            }
-            None => Index::default(),
+        let index = if alone {
+            end_leases(&connection).map_err(told)?;
+            Index::load(&connection).map_err(told)?
+        } else {
+            Index::default()
         };
         let mut readers = Vec::new();
         for _ in 0..READERS {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX
+                | OpenFlags::SQLITE_OPEN_URI;
             let reader = Connection::open_with_flags(path, flags).map_err(told)?;
             reader.busy_timeout(Duration::from_secs(5)).map_err(told)?;
             readers.push(reader);
@@ -119,14 +144,19 @@ impl Sqlite {
         let vault = Arc::new(vault);
         let shared = (Arc::clone(&index), Arc::clone(&vault), terms);
         let writer = Writer::new(connection, received, changed, shared);
-        // The thread ends when the last sender is dropped, after the writes that wait.
-        thread::Builder::new()
-            .name("store-writer".into())
-            .spawn(move || writer.run())
-            .map_err(|error| format!("cannot start the store's writer: {error}"))?;
         let permits = Arc::new(Semaphore::new(READERS));
         let readers = Arc::new(Readers { idle: Mutex::new(readers), permits });
-        Ok(Self { commands, index, changes, readers, vault, _lock: lock })
+        let store = Self {
+            commands,
+            index,
+            changes,
+            readers,
+            vault,
+            _lock: None,
+            #[cfg(test)]
+            inline: None,
+        };
+        Ok((store, writer))
     }
 
     /// New work is shed when the queue is full.
@@ -150,6 +180,10 @@ impl Sqlite {
         &self,
         query: impl FnOnce(&Connection, &Vault) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        #[cfg(test)]
+        if let Some(inline) = &self.inline {
+            return inline.read(&self.readers, &self.vault, query).await;
+        }
         let permit = Arc::clone(&self.readers.permits).acquire_owned().await;
         let permit = permit.map_err(|_| stopped())?;
         let readers = Arc::clone(&self.readers);
@@ -286,6 +320,10 @@ impl Store for Sqlite {
     }
 
     fn changes(&self) -> watch::Receiver<i64> {
+        #[cfg(test)]
+        if let Some(inline) = &self.inline {
+            return inline.subscribe(*self.changes.borrow());
+        }
         self.changes.clone()
     }
 

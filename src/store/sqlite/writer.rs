@@ -82,6 +82,10 @@ pub(super) struct Writer {
     terms: Terms,
     /// Where those who wait for answers run; none when the store was opened outside.
     runtime: Option<Handle>,
+    /// What a commit that failed would have handed on: it may be done all the same.
+    doubt: Option<Committed>,
+    #[cfg(test)]
+    fate: crate::store::sqlite::inline::Fate,
 }
 
 impl Writer {
@@ -92,7 +96,18 @@ impl Writer {
         (index, vault, terms): (Arc<RwLock<Index>>, Arc<Vault>, Terms),
     ) -> Self {
         let runtime = Handle::try_current().ok();
-        Self { connection, commands, changed, index, vault, terms, runtime }
+        Self {
+            connection,
+            commands,
+            changed,
+            index,
+            vault,
+            terms,
+            runtime,
+            doubt: None,
+            #[cfg(test)]
+            fate: crate::store::sqlite::inline::Fate::Done,
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -112,6 +127,29 @@ impl Writer {
         }
     }
 
+    /// As `run`, in a task and on a played disk.
+    #[cfg(test)]
+    pub(super) async fn run_inline(mut self, inline: Arc<crate::store::sqlite::inline::Inline>) {
+        let mut news = self.changed.subscribe();
+        let mut batch = Vec::new();
+        while let Some(first) = self.commands.recv().await {
+            batch.push(first);
+            inline.disk.write().await;
+            self.gather(&mut batch);
+            self.fate = inline.disk.fate();
+            let bug = inline.disk.bug();
+            if let Some(bug) = bug {
+                batch = bug.twisted(batch);
+            }
+            self.commit(batch.drain(..));
+            if let Some(bug) = bug {
+                bug.strike(&self.connection, inline.disk.shows());
+            }
+            inline.tell(&mut news);
+            inline.disk.written();
+        }
+    }
+
     fn gather(&mut self, batch: &mut Vec<Command>) {
         while batch.len() < BATCH {
             let Ok(next) = self.commands.try_recv() else { return };
@@ -123,9 +161,8 @@ impl Writer {
         let mut finishes: Vec<Finish> = Vec::new();
         let outcome = self.transact(batch, &mut finishes);
         let failure = match outcome {
-            Ok(Committed { overlay, last_event, news }) => {
-                self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
-                self.tell(last_event, news);
+            Ok(committed) => {
+                self.hand_on(committed);
                 None
             }
             Err(error) => {
@@ -142,8 +179,9 @@ impl Writer {
         }
     }
 
-    /// A lease is no news: who looks for work would wake itself, without end.
-    fn tell(&self, last_event: i64, news: bool) {
+    fn hand_on(&self, Committed { overlay, last_event, news }: Committed) {
+        self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
+        // A lease is no news: who looks for work would wake itself, without end.
         let tell = || {
             self.changed.send_if_modified(|last| {
                 *last = last_event.max(*last);
@@ -154,16 +192,31 @@ impl Writer {
         failpoint::at_blocking(Step::Notify, drop, tell).unwrap_or_default();
     }
 
+    /// Looks whether a commit that failed is done all the same, before the index decides anything:
+    /// a key that it lacks would make a second application. It changes by events alone.
+    fn resolve(&mut self) -> Result<(), StoreError> {
+        let Some(doubt) = &self.doubt else { return Ok(()) };
+        let sql = "SELECT coalesce(max(seq), 0) FROM events";
+        let last: i64 = self.connection.query_row(sql, [], |row| row.get(0))?;
+        let done = doubt.last_event > 0 && doubt.last_event <= last;
+        if let Some(committed) = self.doubt.take().filter(|_| done) {
+            self.hand_on(committed);
+        }
+        Ok(())
+    }
+
     fn transact(
         &mut self,
         batch: impl Iterator<Item = Command>,
         finishes: &mut Vec<Finish>,
     ) -> Result<Committed, StoreError> {
-        let immediate = TransactionBehavior::Immediate;
-        let transaction = match self.connection.transaction_with_behavior(immediate) {
+        let began = self.resolve().and_then(|()| {
+            let immediate = TransactionBehavior::Immediate;
+            Ok(self.connection.transaction_with_behavior(immediate)?)
+        });
+        let transaction = match began {
             Ok(transaction) => transaction,
             Err(error) => {
-                let error = StoreError::from(error);
                 finishes.extend(batch.map(refuse));
                 return Err(error);
             }
@@ -191,19 +244,18 @@ impl Writer {
         if let Some(error) = failed {
             return Err(error);
         }
-        let commit = || transaction.commit().map_err(StoreError::from);
+        let committed = Committed { overlay, last_event, news };
+        #[cfg(not(test))]
+        let commit = || Ok(transaction.commit()?);
+        #[cfg(test)]
+        let commit = || Ok(self.fate.commit(transaction)?);
         match failpoint::at_blocking(Step::Commit, StoreError::Unavailable, commit) {
-            // The indexes in memory go with what is on disk, whatever the error says.
-            Err(error) if !self.stands(last_event) => Err(error),
-            Ok(()) | Err(_) => Ok(Committed { overlay, last_event, news }),
+            Ok(()) => Ok(committed),
+            Err(error) => {
+                self.doubt = Some(committed);
+                Err(error)
+            }
         }
-    }
-
-    /// Whether a batch with that last event was committed. One without events changes no index.
-    fn stands(&self, last_event: i64) -> bool {
-        let last = "SELECT max(seq) FROM events";
-        let last = self.connection.query_row(last, [], |row| row.get::<_, Option<i64>>(0));
-        last_event > 0 && last.is_ok_and(|last| last >= Some(last_event))
     }
 }
 
