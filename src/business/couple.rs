@@ -3,7 +3,10 @@
 
 use crate::{
     business::{Benefit, Violations, check_person},
-    model::{pb, resident_id::ResidentId},
+    model::{
+        pb,
+        resident_id::{self, ResidentId},
+    },
 };
 
 /// The rules of form of both; `(name, spouse, sex)` in the body `field`.
@@ -18,8 +21,8 @@ pub(super) fn check(
             check_spouse(&format!("{field}.{name}"), spouse, sex, out);
         }
     }
-    let numbers = [man, woman].map(|spouse| spouse.map(document).unwrap_or_default());
-    if !numbers[0].is_empty() && numbers[0] == numbers[1] {
+    let of = |spouse: Option<&pb::Spouse>| spouse.into_iter().flat_map(numbers).collect::<Vec<_>>();
+    if of(man).iter().any(|number| of(woman).contains(number)) {
         let field = format!("{field}.woman.person.residentId");
         out.refuse(&field, "must be another person than the man");
     }
@@ -48,10 +51,17 @@ fn check_spouse(field: &str, spouse: &pb::Spouse, sex: &str, out: &mut Violation
     }
 }
 
-/// The number that names the person: the citizen number, else that of the other document.
-pub(super) fn document(spouse: &pb::Spouse) -> String {
-    let number = spouse.person.as_ref().map(|person| person.resident_id.as_str());
-    number.filter(|n| !n.is_empty()).unwrap_or(&spouse.document_number).to_ascii_uppercase()
+/// The numbers that name the person: the citizen number, in its form of 18 characters, and that of
+/// another document. Who gives one here and the other there is one person by either.
+fn numbers(spouse: &pb::Spouse) -> impl Iterator<Item = String> + use<> {
+    let citizen = spouse.person.as_ref().map_or("", |person| person.resident_id.as_str());
+    let numbers = [citizen, &spouse.document_number].map(|number| {
+        let forms = resident_id::forms(number);
+        forms.iter().find(|form| form.len() == 18).or(forms.first()).cloned().unwrap_or_default()
+    });
+    let [citizen, other] = numbers;
+    let other = Some(other).filter(|other| *other != citizen);
+    [Some(citizen), other].into_iter().flatten().filter(|number| !number.is_empty())
 }
 
 /// One of `name` for each of the two.
@@ -60,7 +70,6 @@ pub(super) fn each(
     man: Option<&pb::Spouse>,
     woman: Option<&pb::Spouse>,
 ) -> Vec<Benefit> {
-    let people = [man, woman].into_iter().flatten().map(document);
-    let people = people.filter(|person| !person.is_empty());
+    let people = [man, woman].into_iter().flatten().flat_map(numbers);
     people.map(|person| Benefit { name, person }).collect()
 }

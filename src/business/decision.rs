@@ -1,10 +1,13 @@
 //! What a decision must say, for every business: why it refuses, from when a moved benefit is paid,
 //! which certificate it issued.
 
-use jiff::{ToSpan as _, civil::Date};
+use jiff::ToSpan as _;
 
 use crate::{
-    business::Violations,
+    business::{
+        Violations,
+        adjustment::{self, Adjustment},
+    },
     model::pb::{self, Outcome, application::Details},
 };
 
@@ -20,24 +23,38 @@ pub(super) fn check(application: &pb::Application, decision: &pb::Decision, out:
         return;
     }
     check_first_month(application, decision, out);
+    check_extent(application, decision, out);
     check_certificate(application, decision, out);
 }
 
 /// A benefit that moves is paid from the month after the last one paid elsewhere: none is paid
 /// twice and none is missed. Domain §3.2.
 fn check_first_month(application: &pb::Application, decision: &pb::Decision, out: &mut Violations) {
-    let (action, last) = match &application.details {
-        Some(Details::DisabilitySubsidy(body)) => (&body.action, &body.last_paid_month),
-        Some(Details::OldAgeAllowance(body)) => (&body.action, &body.last_paid_month),
-        _ => return,
-    };
-    if action != "6" || decision.paid_from.is_empty() {
+    let Some(asked) = Adjustment::of(application.details.as_ref()) else { return };
+    if asked.outcome() != adjustment::Outcome::Moved || decision.paid_from.is_empty() {
         return;
     }
-    let next = format!("{last}-01").parse::<Date>().and_then(|first| first.checked_add(1.month()));
-    if next.is_ok_and(|next| next.strftime("%Y-%m").to_string() != decision.paid_from) {
+    let next = adjustment::month(&format!("{}-01", asked.last_paid_month), 1.month());
+    if next.is_some_and(|next| next != decision.paid_from) {
         let text = "must be the month after the last one paid elsewhere (lastPaidMonth)";
         out.form("decision.paidFrom", text);
+    }
+}
+
+/// A month to stop with is of what stops; a part is of what was applied for.
+fn check_extent(application: &pb::Application, decision: &pb::Decision, out: &mut Violations) {
+    let Some(details) = &application.details else { return };
+    let stops = Adjustment::of(Some(details)).is_some_and(|asked| asked.stops());
+    if !stops && !decision.stopped_from.is_empty() {
+        out.form("decision.stoppedFrom", "is only for a suspension or termination");
+    }
+    let asked = match details {
+        Details::DisabilitySubsidy(body) => body.subsidy_kind.as_str(),
+        _ => "",
+    };
+    let granted = decision.granted_kind.as_str();
+    if !granted.is_empty() && granted != asked && asked != "3" {
+        out.form("decision.grantedKind", "must be a subsidy that was applied for");
     }
 }
 
@@ -94,6 +111,45 @@ mod tests {
         assert!(said(moved("2025-12"), &granted("2026-01", "")).is_empty());
         assert_eq!(said(moved("2025-12"), &granted("2025-12", "")), ["decision.paidFrom"]);
         assert_eq!(said(moved("2025-12"), &granted("2026-02", "")), ["decision.paidFrom"]);
+        let child = Details::ChildRecognition(pb::ChildRecognition {
+            action: "6".into(),
+            last_paid_month: "2025-12".into(),
+            ..Default::default()
+        });
+        assert_eq!(said(child, &granted("2026-02", "")), ["decision.paidFrom"]);
+    }
+
+    #[test]
+    fn of_two_subsidies_one_may_be_granted_and_of_one_no_other() {
+        let asked = |kind: &str, action: &str| {
+            Details::DisabilitySubsidy(pb::DisabilitySubsidy {
+                subsidy_kind: kind.into(),
+                action: action.into(),
+                ..Default::default()
+            })
+        };
+        let part =
+            |kind: &str| pb::Decision { granted_kind: kind.into(), ..granted("2026-01", "") };
+        for (kind, granted) in [("3", "1"), ("3", "2"), ("3", "3"), ("1", "1"), ("2", "")] {
+            assert!(said(asked(kind, "1"), &part(granted)).is_empty(), "{kind} {granted}");
+        }
+        for (kind, granted) in [("1", "2"), ("2", "3"), ("1", "3")] {
+            assert_eq!(said(asked(kind, "1"), &part(granted)), ["decision.grantedKind"]);
+        }
+        let child = Details::ChildRecognition(pb::ChildRecognition::default());
+        assert_eq!(said(child, &part("1")), ["decision.grantedKind"]);
+    }
+
+    #[test]
+    fn only_what_stops_has_a_month_to_stop_with() {
+        let decision = pb::Decision { stopped_from: "2026-12".into(), ..granted("", "") };
+        let child = |action: &str| {
+            let action = action.to_owned();
+            Details::ChildRecognition(pb::ChildRecognition { action, ..Default::default() })
+        };
+        assert!(said(child("5"), &decision).is_empty());
+        assert!(said(child("3"), &decision).is_empty());
+        assert_eq!(said(child("6"), &decision), ["decision.stoppedFrom"]);
     }
 
     #[test]

@@ -93,7 +93,9 @@ async fn store(database: &Database) -> anyhow::Result<Option<String>> {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let schema = format!("tongban_demo_{}", &id[..8]);
     let url = Postgres::apart(url, &schema).await.map_err(anyhow::Error::msg)?;
-    eprintln!("storing in the schema {schema} of the database, which stays");
+    if url.contains(&schema) {
+        eprintln!("storing in the schema {schema} of the database, which stays");
+    }
     Ok(Some(url))
 }
 

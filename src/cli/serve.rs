@@ -69,6 +69,15 @@ pub(crate) struct Checked {
     pub(crate) authorities: Routes,
 }
 
+impl Checked {
+    /// What of the tables has grown old, in words for operations.
+    pub(super) fn dated(&self) -> Vec<String> {
+        let today = clock::china_date(clock::now_micros());
+        let calendar = self.calendar.missing(today);
+        calendar.into_iter().chain(self.shapes.divisions().stale(today)).collect()
+    }
+}
+
 /// Reads the configuration folder; every fault of every file at once.
 pub(crate) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let config = Config::load(path);
@@ -136,15 +145,17 @@ fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
 }
 
 async fn serve(checked: Checked) -> anyhow::Result<()> {
+    let dated = checked.dated();
     let Checked { config, translator, shapes, calendar, rulebook, authorities } = checked;
     let calendar = Arc::new(calendar);
-    if let Some(missing) = calendar.missing(clock::china_date(clock::now_micros())) {
-        tracing::error!("{missing}");
+    for text in dated {
+        tracing::error!("{text}");
     }
     let taking = config.parties.iter().filter(|(_, party)| party.entry.delivery.is_some());
     let takers = taking.map(|(code, _)| code.clone()).collect();
+    let divisions = Arc::new(shapes.divisions().clone());
     let longest_wait = Some(config.dispatch.longest_wait_micros());
-    let terms = Terms { calendar: Arc::clone(&calendar), takers, longest_wait };
+    let terms = Terms { calendar: Arc::clone(&calendar), divisions, takers, longest_wait };
     let store = store::open(&config.store, config.limits.store_queue, terms).await;
     let store = store.map_err(anyhow::Error::msg)?;
     let translator = Arc::new(translator);

@@ -2,7 +2,7 @@
 //! asked what about whom and why, and tells no more than the asking party may know. Depends on
 //! verify and store.
 //!
-//! Registry staff must keep marriage data secret (婚姻登记条例, Decree 804 [S16b]), so each question
+//! Registry staff must keep marriage data secret (婚姻登记条例, Decree 804 \[S16b\]), so each question
 //! carries a purpose and an operator; an answer is told only once its entry is on disk.
 
 use std::sync::Arc;
@@ -239,7 +239,7 @@ fn lists(request: &pb::VerifyBenefitsRequest) -> Vec<Violation> {
 }
 
 /// Leaves of a division what a party with those provinces may know: the county in its own, else
-/// the province (PIPL art. 6 [K]: no more than the purpose needs). Whether it is its own.
+/// the province (PIPL art. 6 \[K\]: no more than the purpose needs). Whether it is its own.
 fn disclose(division: &mut String, own: &[String]) -> bool {
     let province = division.get(..2).unwrap_or_default().to_owned();
     let known = own.contains(&province);

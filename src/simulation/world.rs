@@ -196,7 +196,10 @@ impl World {
         let ground = self.ground();
         let takers = PARTIES.map(str::to_owned).into();
         let longest_wait = Some(ground.config.dispatch.longest_wait_micros());
-        let terms = Terms { calendar: Arc::clone(&ground.calendar), takers, longest_wait };
+        let (calendar, divisions) =
+            (Arc::clone(&ground.calendar), ground.shapes.divisions().clone());
+        let divisions = Arc::new(divisions);
+        let terms = Terms { calendar, divisions, takers, longest_wait };
         let vault = Vault::new(&[7; 32]).unwrap();
         let disk = Arc::new(PlayedDisk::new(Arc::clone(self), life));
         let store = Sqlite::open_inline(&self.database, (vault, terms), disk).unwrap();

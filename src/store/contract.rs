@@ -11,7 +11,10 @@ mod exchange;
 #[cfg(test)]
 mod shared;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use prost::Message as _;
 use tokio_postgres::SimpleQueryMessage;
@@ -21,6 +24,7 @@ use crate::{
     audit::leaf_hash,
     model::{
         clock,
+        divisions::Divisions,
         pb::{self, EventType, Outcome, State},
         trace::TraceContext,
     },
@@ -38,8 +42,13 @@ const HOUR: i64 = 3_600_000_000;
 
 pub(super) fn terms() -> Terms {
     let takers = ["23", "national"].map(str::to_owned).into();
-    let calendar = Arc::new(crate::model::calendar::tests::official());
-    Terms { calendar, takers, longest_wait: Some(2 * HOUR) }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/divisions.csv");
+    Terms {
+        calendar: Arc::new(crate::model::calendar::tests::official()),
+        divisions: Arc::new(Divisions::load(&file).unwrap()),
+        takers,
+        longest_wait: Some(2 * HOUR),
+    }
 }
 
 /// Which store keeps the promise.

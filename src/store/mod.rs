@@ -6,6 +6,7 @@
 pub mod advance;
 #[cfg(test)]
 mod contract;
+mod holding;
 mod postgres;
 mod record;
 pub mod rows;
@@ -28,7 +29,7 @@ pub use crate::store::{postgres::Postgres, sqlite::Sqlite};
 use crate::{
     audit::Entry,
     config,
-    model::{calendar::Calendar, pb},
+    model::{calendar::Calendar, divisions::Divisions, pb},
     store::{
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
@@ -219,6 +220,8 @@ pub trait Store: Send + Sync + 'static {
 pub struct Terms {
     /// The working days that limits are counted in.
     pub calendar: Arc<Calendar>,
+    /// The divisions, and what has become of those that were.
+    pub divisions: Arc<Divisions>,
     /// Codes of the parties that take deliveries; the others read events by themselves.
     pub takers: BTreeSet<String>,
     /// Nothing waits longer than that for its hour, microseconds: what seems to was put off by a

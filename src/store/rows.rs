@@ -56,6 +56,8 @@ pub enum Accepted {
         first: Uuid,
         /// It was granted and the benefit is being paid.
         paid: bool,
+        /// What of its own claims the new one could not have, whoever has it.
+        held: Vec<[u8; 16]>,
     },
 }
 
@@ -99,6 +101,8 @@ pub enum Refusal {
     VersionConflict(i64),
     /// Its state does not allow the change.
     Illegal(State),
+    /// What it would change, end or move is paid by another place than this field names.
+    PaidElsewhere(&'static str),
 }
 
 /// The first answer to an idempotency key.

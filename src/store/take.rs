@@ -11,7 +11,8 @@ use crate::{
     },
     store::{
         StoreError, Terms,
-        advance::{self, By, Hold, Open},
+        advance::{self, By},
+        holding::{self, Holding},
         record::{ApplicationRow, NewDelivery, NewEvent, seal},
         rows::{DeliveryKind, Lease, Settlement},
         vault::Vault,
@@ -38,17 +39,6 @@ pub(super) struct Taken {
     pub(super) kept: bool,
 }
 
-/// What becomes of benefits. The row's own `open` and `benefits` say it already.
-#[derive(Default)]
-pub(super) struct Holding {
-    /// The applications that hold these hold nothing any more.
-    pub(super) taken_over: Vec<[u8; 16]>,
-    /// Nobody holds these any more.
-    pub(super) freed: Vec<[u8; 16]>,
-    /// The application holds these from now on.
-    pub(super) held: Vec<[u8; 16]>,
-}
-
 /// Takes the step: new state and version, event, leaf, deliveries.
 pub(super) fn take(
     row: &mut ApplicationRow,
@@ -58,6 +48,7 @@ pub(super) fn take(
     (vault, terms): (&Vault, &Terms),
 ) -> Result<Taken, StoreError> {
     let mut content = row.content(vault)?;
+    let cause = &advance::completed(&content, cause);
     let revised = advance::revise(&content, cause);
     let is_revised = revised.is_some();
     if let Some(revised) = revised {
@@ -66,7 +57,7 @@ pub(super) fn take(
     }
     let kept = note(row, &mut content, step, by.time, (vault, terms))?;
     (row.state, row.version, row.updated) = (step.to, row.version + 1, by.time);
-    let holding = hold(row, step, &content, vault);
+    let holding = holding::hold(row, step, &content, vault);
     let detail = advance::detail(cause);
     let sealed = match detail.is_empty() {
         true => None,
@@ -141,7 +132,9 @@ pub(super) fn strike(
     let limits = business::limits(row.business);
     let struck = clock::strike(limits, &mut content.deadlines, row.state, now, &terms.calendar);
     row.kept = Some(seal(vault, &row.id, "kept", &advance::kept(&content))?);
-    row.wake = clock::wake(limits, &content.deadlines, row.state);
+    let wake = clock::wake(limits, &content.deadlines, row.state);
+    // Nothing to say: it must not be due again at once.
+    row.wake = if struck.is_some() { wake } else { clock::wake_later(wake, now) };
     Ok(struck.map(|struck| pb::ApplicationEvent {
         r#type: struck.event as i32,
         deadline: Some(struck.deadline),
@@ -156,39 +149,6 @@ pub(super) fn tell(row: &ApplicationRow, event: &pb::ApplicationEvent) {
     telemetry::count_limit(&row.business.code(), limit, said);
     let application = uuid::Uuid::from_bytes(row.id);
     tracing::warn!(application.id = %application, limit, said, "a limit spoke");
-}
-
-/// Who holds the benefits after the step; writes the row's `open` and `benefits`.
-fn hold(
-    row: &mut ApplicationRow,
-    step: Step,
-    content: &pb::Application,
-    vault: &Vault,
-) -> Option<Holding> {
-    let hold = advance::hold(step, content, row.open);
-    let digests = || business::held(content).iter().map(|text| vault.digest(text)).collect();
-    let paid: Vec<[u8; 16]> = match hold {
-        Hold::AsIs => return None,
-        Hold::Release => Vec::new(),
-        Hold::Pay | Hold::Take(_) => digests(),
-    };
-    let mut holding = Holding { freed: split(&row.benefits).collect(), ..Holding::default() };
-    if let Hold::Take(_) = hold {
-        holding.freed.extend_from_slice(&paid);
-        holding.taken_over.clone_from(&paid);
-    }
-    row.open = Open::Closed;
-    if matches!(hold, Hold::Pay | Hold::Take(true)) {
-        row.open = Open::Paid;
-        row.benefits = paid.concat();
-        holding.held = paid;
-    }
-    Some(holding)
-}
-
-/// The digests in a row's `benefits`.
-pub(super) fn split(benefits: &[u8]) -> impl Iterator<Item = [u8; 16]> + '_ {
-    benefits.as_chunks::<16>().0.iter().copied()
 }
 
 /// How the end of a lease is written.

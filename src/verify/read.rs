@@ -2,7 +2,7 @@
 //! understood, and a question with such a record has no answer. Pure.
 //!
 //! Fields of marriage records are those public clients use (domain.md §2.5); those of the other
-//! services are the project's own proposal [P], since no interface document is public.
+//! services are the project's own proposal \[P\], since no interface document is public.
 
 use jiff::civil::Date;
 use serde_json::Value;

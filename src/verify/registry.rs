@@ -1,4 +1,4 @@
-//! The old provincial marriage web service (Inspur 2013, SOAP 1.1 on Axis; domain.md §7 [S26c]): the
+//! The old provincial marriage web service (Inspur 2013, SOAP 1.1 on Axis; domain.md §7 \[S26c\]): the
 //! answer is XML in a string, its root `MARRY_RETRUNS` (spelt so) with `MARRY_RETRUN` rows, or
 //! `ERROR`; it is not well-formed and goes through `repair` first.
 

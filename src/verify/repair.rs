@@ -1,4 +1,4 @@
-//! Mends the XML of the old provincial marriage web service (Inspur 2013; domain.md §7 [S26c]),
+//! Mends the XML of the old provincial marriage web service (Inspur 2013; domain.md §7 \[S26c\]),
 //! which is not well-formed: comments opened with a long dash, tags with blanks in them. Pure, and
 //! changes nothing in XML that is well-formed: each repair begins at something that cannot stand
 //! there in well-formed XML.

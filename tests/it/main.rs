@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod benefits;
 mod cli;
 mod clients;
 mod compare;
@@ -30,11 +31,13 @@ mod line;
 mod matrix;
 mod mistakes;
 mod papers;
+mod races;
 mod receiver;
 mod reconcile;
 mod replicas;
 mod restart;
 mod routing;
+mod soak;
 mod submit;
 mod traces;
 mod verification;

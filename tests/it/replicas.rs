@@ -51,7 +51,7 @@ async fn any_gateway_answers_any_request() {
     assert_eq!(reused.json()["reason"], "IDEMPOTENCY_KEY_REUSED");
     let handlers = [all[0].caller("23"), all[1].caller("23")];
     handlers[1].post(&format!("{path}:accept"), "a-2", &json!({})).await.expect(200);
-    let decision = json!({"decision": {"outcome": "DENIED", "reason": "不符合条件",
+    let decision = json!({"decision": {"outcome": "DENIED", "reason": "不符合条件", "reasonCode": "11",
         "decidedOn": "2026-01-20", "office": "哈尔滨市南岗区民政局"}});
     handlers[0].post(&format!("{path}:decide"), "a-3", &decision).await.expect(200);
     let again = handlers[1].post(&format!("{path}:decide"), "a-3", &decision).await.expect(200);

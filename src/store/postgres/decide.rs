@@ -17,13 +17,14 @@ use crate::{
     store::{
         StoreError, Terms,
         advance::{self, By, Open},
+        holding::{self, Benefit, Holding},
         postgres::{
             loaded::{Lack, Loaded, Short, Used},
             writer::{Item, Outcome, Request},
         },
         record::{ApplicationRow, NewDelivery, NewEvent, Prepared, seal},
         rows::{Accepted, Applied, Change, IdempotencyKey, Lease, Recalled, Refusal, Settlement},
-        take::{self, Holding, SAYINGS},
+        take::{self, SAYINGS},
         vault::Vault,
     },
 };
@@ -135,10 +136,12 @@ impl Batch<'_> {
             Some(Recalled::KeyReused) => return Ok(Outcome::Accepted(Accepted::KeyReused)),
             None => {}
         }
-        for benefit in &new.benefits {
-            if let Some(first) = self.holder(benefit)? {
-                return self.duplicate(first, new.now).map(Outcome::Accepted);
-            }
+        let holders = new.benefits.iter().map(|benefit| self.holder(benefit));
+        let holders = holders.collect::<Result<Vec<_>, _>>()?;
+        if let Some(first) = holders.iter().find_map(|holder| *holder) {
+            let held = new.benefits.iter().zip(holders).filter(|(_, holder)| holder.is_some());
+            let held = held.map(|(benefit, _)| *benefit).collect();
+            return self.duplicate(first, held, new.now).map(Outcome::Accepted);
         }
         let Some(number) = self.numbers.next().copied() else {
             return Err(StoreError::Corrupt("fewer numbers than applications".into()).into());
@@ -184,6 +187,12 @@ impl Batch<'_> {
             Ok(step) => step,
             Err(refusal) => return Ok(Applied::Refused(refusal)),
         };
+        let touched = holding::touched(&row, step, &change.event, self.vault)?;
+        let holders = self.holders(&touched)?;
+        let means = (self.vault, self.terms);
+        if let Some(refusal) = holding::refusal(&row, &change.event, &holders, means)? {
+            return Ok(Applied::Refused(refusal));
+        }
         let by = By { party: &change.party, system: &change.system, time: change.now };
         let application = self.take(&mut row, step, &change.event, by)?;
         let answer = seal(self.vault, &row.id, "answer", &application)?;
@@ -255,9 +264,6 @@ impl Batch<'_> {
         by: By<'_>,
     ) -> Result<pb::Application, Stop> {
         let taken = take::take(row, step, cause, by, (self.vault, self.terms))?;
-        if let Some(holding) = &taken.holding {
-            self.hold(row, holding)?;
-        }
         if taken.revised {
             self.writes.revised.insert(row.id);
         }
@@ -268,18 +274,22 @@ impl Batch<'_> {
             self.writes.order.insert((delivery.application, delivery.party.clone()));
             self.writes.deliveries.push(delivery);
         }
+        if let Some(holding) = &taken.holding {
+            self.hold(row, holding, by.time)?;
+        }
         self.writes.news = true;
         Ok(taken.application)
     }
 
-    fn hold(&mut self, row: &ApplicationRow, holding: &Holding) -> Result<(), Stop> {
-        for benefit in &holding.taken_over {
-            let Some(before) = self.holder(benefit)?.filter(|before| *before != row.id) else {
-                continue;
-            };
-            if let Some(mut before) = self.row(before)? {
-                before.open = Open::Closed;
-                self.writes.changed.insert(before.id, before);
+    fn hold(&mut self, row: &ApplicationRow, holding: &Holding, now: i64) -> Result<(), Stop> {
+        if let Some(taking) = &holding.taken {
+            for mut before in self.holders(taking.benefits())? {
+                let (gone, notice) = holding::lose(&mut before, taking);
+                self.writes.holders.extend(gone.iter().map(|benefit| (*benefit, None)));
+                self.writes.changed.insert(before.id, before.clone());
+                if let Some((step, event)) = notice {
+                    self.take(&mut before, step, &event, By::gateway(now))?;
+                }
             }
         }
         let freed = holding.freed.iter().map(|benefit| (*benefit, None));
@@ -289,9 +299,20 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// The applications that hold one of the benefits.
+    fn holders(&self, benefits: &[Benefit]) -> Result<Vec<ApplicationRow>, Stop> {
+        let ids = benefits.iter().map(|benefit| self.holder(benefit));
+        let ids: BTreeSet<Option<Short>> = ids.collect::<Result<_, _>>()?;
+        let rows = ids.into_iter().flatten().map(|id| {
+            let row = self.row(id)?;
+            row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()).into())
+        });
+        rows.collect()
+    }
+
     /// A second application is refused, and both sides of the first are told so, once: that
     /// somebody asked again, not who or where.
-    fn duplicate(&mut self, first: Short, now: i64) -> Result<Accepted, Stop> {
+    fn duplicate(&mut self, first: Short, held: Vec<Benefit>, now: i64) -> Result<Accepted, Stop> {
         let row = self.row(first)?;
         let mut row =
             row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()))?;
@@ -302,7 +323,7 @@ impl Batch<'_> {
             let step = lifecycle::notice(row.state, refused);
             self.take(&mut row, step, &event, By::gateway(now))?;
         }
-        Ok(Accepted::Duplicate { first: uuid::Uuid::from_bytes(first), paid })
+        Ok(Accepted::Duplicate { first: uuid::Uuid::from_bytes(first), paid, held })
     }
 
     fn holder(&self, benefit: &Short) -> Result<Option<Short>, Stop> {

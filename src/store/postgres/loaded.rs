@@ -150,7 +150,8 @@ impl Loaded {
         let refused = EventType::DuplicateRefused as i32;
         let mut steps: Vec<Step> = vec![
             (ROWS, vec![Box::new(sorted)]),
-            // Before the locks somebody may have been about to use the same key.
+            // Before the locks somebody may have been about to use the same key. Keys are read after
+            // holders: who holds a benefit has used a key.
             (HOLDERS, vec![Box::new(bytes(&held))]),
             (KEYS, vec![Box::new(keys(items))]),
             (TOLD, vec![Box::new(first), Box::new(refused)]),
@@ -181,22 +182,27 @@ impl Loaded {
     pub(super) async fn more(
         &mut self,
         connection: &mut Connection,
+        items: &[Item],
         lack: Lack,
     ) -> Result<(), Trouble> {
+        let mut held: Vec<Short> = self.holders.keys().copied().collect();
+        let mut ids = BTreeSet::new();
         match lack {
-            Lack::Row(id) => {
-                let rows = connection.query(ROWS, &[&vec![Uuid::from_bytes(id)]]).await?;
-                self.note_rows(&[id].into(), &rows)?;
-                // Only now that it is locked is it certain what it holds.
-                let held: Vec<Short> = self.holders.keys().copied().collect();
-                let rows = connection.query(HOLDERS, &[&bytes(&held)]).await?;
-                self.note_holders(&held, &rows)
-            }
-            Lack::Holder(benefit) => {
-                let rows = connection.query(HOLDERS, &[&bytes(&[benefit])]).await?;
-                self.note_holders(&[benefit], &rows)
-            }
+            Lack::Row(id) => _ = ids.insert(id),
+            Lack::Holder(benefit) => held.push(benefit),
         }
+        let sorted: Vec<Uuid> = ids.iter().copied().map(Uuid::from_bytes).collect();
+        // Only now that it is locked is it certain what it holds; and whoever turns up as a holder
+        // may have used one of the keys.
+        let steps: Vec<Step> = vec![
+            (ROWS, vec![Box::new(sorted)]),
+            (HOLDERS, vec![Box::new(bytes(&held))]),
+            (KEYS, vec![Box::new(keys(items))]),
+        ];
+        let answers = connection.script(&steps).await?;
+        self.note_rows(&ids, &answers[0])?;
+        self.note_holders(&held, &answers[1])?;
+        self.note_keys(&answers[2])
     }
 
     fn note_keys(&mut self, rows: &[Row]) -> Result<(), Trouble> {

@@ -101,7 +101,7 @@ fn key(vault: &Vault) -> Vec<u8> {
 async fn found(connection: &mut Connection) -> Result<Option<(i32, Option<Vec<u8>>)>, Trouble> {
     let sql = "SELECT version, key FROM tongban_schema FOR UPDATE";
     let rows = connection.query(sql, &[]).await?;
-    rows.first().map(|row| Ok::<_, Trouble>((row.try_get(0)?, row.try_get(1)?))).transpose()
+    rows.first().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
 }
 
 /// `IF NOT EXISTS` looks before it locks: what is said then is not always a unique violation.

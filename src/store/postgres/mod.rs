@@ -87,12 +87,15 @@ impl Postgres {
         Self::start((address, connection), vault, (16, 1), Terms::default()).await
     }
 
-    /// Makes a schema in the database; returns the URL that leads into it.
+    /// Makes a schema in the database, unless the URL names one; returns the URL that leads there.
     ///
     /// # Errors
     /// The database cannot be reached or does not allow it.
     pub async fn apart(url: &str, schema: &str) -> Result<String, String> {
         let address = Address::read(url)?;
+        if url.contains("search_path") {
+            return Ok(url.to_owned());
+        }
         let connection = reach(&address, Duration::ZERO).await?;
         let made = connection.client.batch_execute(&format!("CREATE SCHEMA {schema}")).await;
         made.map_err(|error| format!("{}: {}", address.name, StoreError::from(error)))?;

@@ -283,7 +283,7 @@ async fn transact(
                 })?;
                 return Ok((outcomes, writes, event));
             }
-            Err((_, Stop::Lack(lack))) => loaded.more(connection, lack).await?,
+            Err((_, Stop::Lack(lack))) => loaded.more(connection, items, lack).await?,
             Err((at, Stop::Failed(error))) => return Err(Failure::One(at, error)),
         }
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use crate::store::take::split;
+use crate::store::holding::split;
 
 /// 128 bits of a key's SHA-256: enough that no two keys meet by chance.
 type Short = [u8; 16];

@@ -13,6 +13,7 @@ use crate::{
     store::{
         StoreError,
         advance::{self, By},
+        holding,
         record::{ApplicationRow, NewDelivery, NewEvent, Prepared, seal},
         rows::{Accepted, Applied, Change, IdempotencyKey, Recalled, Refusal},
         sqlite::{clocks, holds, outbox, read, writer::Scope},
@@ -28,7 +29,7 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
         None => {}
     }
     if let Some(first) = holds::holder(scope, &new.benefits) {
-        return holds::duplicate(scope, first, new.now);
+        return holds::duplicate(scope, first, new);
     }
     let id = new.id.as_bytes();
     let application = &new.application;
@@ -87,6 +88,12 @@ pub(super) fn apply(scope: &mut Scope<'_>, change: &Change) -> Result<Applied, S
         Ok(step) => step,
         Err(refusal) => return Ok(Applied::Refused(refusal)),
     };
+    let touched = holding::touched(&row, step, &change.event, scope.vault)?;
+    let holders = holds::holders(scope, &touched)?;
+    let means = (scope.vault, scope.terms);
+    if let Some(refusal) = holding::refusal(&row, &change.event, &holders, means)? {
+        return Ok(Applied::Refused(refusal));
+    }
     let by = By { party: &change.party, system: &change.system, time: change.now };
     let application = take(scope, &mut row, Cause { step, event: &change.event, by })?;
     let answer = seal(scope.vault, &row.id, "answer", &application)?;
@@ -150,14 +157,14 @@ pub(super) fn take(
             "UPDATE applications SET state = ?2, version = ?3, updated = ?4 WHERE seq = ?1",
         )?
         .execute(params![row.seq, row.state as i32, row.version, row.updated])?;
-    if let Some(holding) = &taken.holding {
-        holds::settle(scope, row, holding)?;
-    }
     let NewEvent { sequence, r#type, state, party, time, detail, .. } = taken.event;
     event(scope, row.seq, sequence, (r#type, state), &party, time, detail)?;
     leaf(scope, &taken.leaf)?;
     for delivery in &taken.deliveries {
         outbox::add(scope, delivery)?;
+    }
+    if let Some(holding) = &taken.holding {
+        holds::settle(scope, row, holding, time)?;
     }
     Ok(taken.application)
 }
