@@ -154,7 +154,8 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
     let taking = config.parties.iter().filter(|(_, party)| party.entry.delivery.is_some());
     let takers = taking.map(|(code, _)| code.clone()).collect();
     let divisions = Arc::new(shapes.divisions().clone());
-    let longest_wait = Some(config.dispatch.longest_wait_micros());
+    let longest_wait = config.dispatch.backoff_cap_ms.max(config.dispatch.lease_ms);
+    let longest_wait = i64::try_from(longest_wait).ok().and_then(|ms| ms.checked_mul(1000));
     let terms = Terms { calendar: Arc::clone(&calendar), divisions, takers, longest_wait };
     let store = store::open(&config.store, config.limits.store_queue, terms).await;
     let store = store.map_err(anyhow::Error::msg)?;

@@ -135,6 +135,8 @@ const SHARED: [&str; 2] = ["postgres://", "postgresql://"];
 pub struct Limits {
     /// Greatest request body, bytes.
     pub body_bytes: usize,
+    /// Bytes of bodies in memory at once, of all parties.
+    pub body_bytes_in_flight: usize,
     /// Longest a call may take, seconds; a watch is not limited.
     pub call_seconds: u64,
     /// Calls of one party in progress at once.
@@ -143,7 +145,9 @@ pub struct Limits {
     pub rate_per_second: u32,
     /// Connections at once.
     pub connections: usize,
-    /// Writes waiting for the store before new work is shed.
+    /// Connections of one party at once.
+    pub connections_per_party: usize,
+    /// Writes waiting for the store before new work is shed; one party alone may have half.
     pub store_queue: usize,
 }
 
@@ -151,10 +155,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 16 << 20,
+            body_bytes_in_flight: 128 << 20,
             call_seconds: 30,
             calls_per_party: 1024,
             rate_per_second: 0,
             connections: 4096,
+            connections_per_party: 1024,
             store_queue: 4096,
         }
     }
@@ -180,14 +186,6 @@ pub struct Dispatch {
     pub breaker_failures: u32,
     /// How long an open breaker waits before it lets one probe through, milliseconds.
     pub breaker_open_ms: u64,
-}
-
-impl Dispatch {
-    /// No delivery waits longer for its hour, microseconds.
-    pub fn longest_wait_micros(&self) -> i64 {
-        let longest = self.backoff_cap_ms.max(self.lease_ms).saturating_mul(1000);
-        i64::try_from(longest).unwrap_or(i64::MAX)
-    }
 }
 
 impl Default for Dispatch {

@@ -87,6 +87,7 @@ impl Link {
 }
 
 async fn over_https(client: &Client, call: Call) -> Result<Reply, Failure> {
+    let is_message = call.document.is_some();
     let request = match call.document {
         Some(document) => {
             client.post(call.url).header(header::CONTENT_TYPE, call.content_type).body(document)
@@ -94,14 +95,24 @@ async fn over_https(client: &Client, call: Call) -> Result<Reply, Failure> {
         None => client.get(call.url).header(header::ACCEPT, call.content_type),
     };
     let request = request.header("traceparent", call.traceparent).timeout(call.patience);
-    let response = request.send().await.map_err(|error| match error {
-        error if error.is_connect() => Failure::NotConnected,
-        error if error.is_timeout() => Failure::Late,
-        _ => Failure::Broken,
-    })?;
+    let sent = async {
+        request.send().await.map_err(|error| match error {
+            error if error.is_connect() => Failure::NotConnected,
+            error if error.is_timeout() => Failure::Late,
+            _ => Failure::Broken,
+        })
+    };
+    // The steps that tests make fail are those of a message, not those of a question about one.
+    let response = match is_message {
+        true => failpoint::at(Step::Send, |_| Failure::Broken, sent).await?,
+        false => sent.await?,
+    };
     let (status, retry_after) = (response.status(), retry_after(&response));
     let body = async { read(response, call.most).await.ok_or(()) };
-    let body = failpoint::at(Step::Read, drop, body).await.ok();
+    let body = match is_message {
+        true => failpoint::at(Step::Read, drop, body).await.ok(),
+        false => body.await.ok(),
+    };
     Ok(Reply { status, retry_after, body })
 }
 

@@ -30,7 +30,10 @@ use crate::{
         Store, StoreError,
         rows::{Lease, Settlement},
     },
-    telemetry,
+    telemetry::{
+        self,
+        load::{self, Gauge, PartyLevel},
+    },
     translate::Translator,
 };
 
@@ -58,6 +61,7 @@ struct Lane {
     breaker: Breaker,
     room: Arc<Semaphore>,
     chance: fn() -> f64,
+    in_progress: Gauge,
 }
 
 impl Dispatch {
@@ -89,6 +93,7 @@ impl Dispatch {
                 .and_then(|link| Partner::new(config, party, translator, (delivery, link)));
             match partner {
                 Ok(partner) => lanes.push(Lane {
+                    in_progress: load::of_party(PartyLevel::Deliveries, partner.code()),
                     store: Arc::clone(store),
                     settings: config.dispatch.clone(),
                     partner,
@@ -141,6 +146,7 @@ impl Lane {
                     for (lease, ends, permit) in leases {
                         let lane = Arc::clone(&self);
                         tasks.spawn(async move {
+                            let _counted = lane.in_progress.count();
                             lane.attempt(lease, ends).await;
                             drop(permit);
                         });

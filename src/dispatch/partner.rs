@@ -151,15 +151,14 @@ impl Partner {
         &self,
         document: Vec<u8>,
         wire: Wire,
-        patience: Duration,
+        longest: Duration,
         trace: &TraceContext,
     ) -> Outcome {
-        let path = self.delivery.message_path.as_str();
-        let call = self.call(path, content_type(wire), trace);
-        let call = Call { document: Some(document), patience, ..call };
-        let reply = failpoint::at(Step::Send, |_| Failure::Broken, self.link.exchange(call));
+        let call = self.call(&self.delivery.message_path, content_type(wire), trace);
+        let call = Call { document: Some(document), patience: longest, ..call };
         // Nothing leaves after the deadline, whatever held it up.
-        let reply = match timeout(patience, reply).await.unwrap_or(Err(Failure::Late)) {
+        let replied = timeout(longest, self.link.exchange(call)).await;
+        let reply = match replied.unwrap_or(Err(Failure::Late)) {
             Ok(reply) => reply,
             Err(Failure::NotConnected) => {
                 return Outcome::Again { after: None, note: "cannot connect".into() };

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    store::{Store, rows::Totals},
+    store::{Store, totals::Outbox},
     telemetry,
 };
 
@@ -38,18 +38,26 @@ async fn ready(State(store): State<Arc<dyn Store>>) -> (StatusCode, &'static str
 
 async fn metrics(State(store): State<Arc<dyn Store>>) -> (StatusCode, String) {
     let mut text = telemetry::metrics();
-    let Ok(Totals { due, parked, oldest, leaves }) = store.totals().await else {
+    let Ok(totals) = store.totals().await else {
         return (StatusCode::SERVICE_UNAVAILABLE, text);
     };
-    let mut gauge = |name: &str, help: &str, value: f64| {
+    let all = totals.outbox();
+    let mut gauge = |name: &str, help: &str, value: fn(&Outbox) -> i64| {
         // Writing to a String cannot fail.
-        _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+        _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}", value(&all));
+        for outbox in &totals.outboxes {
+            _ = writeln!(text, "{name}_by_party{{party=\"{}\"}} {}", outbox.party, value(outbox));
+        }
     };
-    let number = |value: i64| f64::from(i32::try_from(value).unwrap_or(i32::MAX));
-    gauge("tongban_outbox_due", "Deliveries waiting or in progress.", number(due));
-    gauge("tongban_outbox_parked", "Deliveries parked for operations.", number(parked));
-    let seconds = number(oldest / 1_000_000);
-    gauge("tongban_outbox_oldest_age_seconds", "Age of the oldest waiting delivery.", seconds);
-    gauge("tongban_audit_leaves", "Entries in the audit log.", number(leaves));
+    gauge("tongban_outbox_due", "Deliveries waiting or in progress.", |outbox| outbox.due);
+    gauge("tongban_outbox_parked", "Deliveries parked for operations.", |outbox| outbox.parked);
+    gauge("tongban_outbox_oldest_age_seconds", "Age of the oldest waiting delivery.", |outbox| {
+        outbox.oldest / 1_000_000
+    });
+    let (name, leaves) = ("tongban_audit_leaves", totals.leaves);
+    _ = writeln!(
+        text,
+        "# HELP {name} Entries in the audit log.\n# TYPE {name} gauge\n{name} {leaves}"
+    );
     (StatusCode::OK, text)
 }

@@ -22,7 +22,7 @@ use crate::{
     config::{self, Config, PartyKind, routes::Routes},
     dispatch::{Dispatch, Link},
     intake::{Intake, Means},
-    model::{calendar::Calendar, clock, shape::Shapes},
+    model::{calendar::Calendar, clock, divisions::Divisions, shape::Shapes},
     simulation::{
         books::Books,
         disk::PlayedDisk,
@@ -50,6 +50,7 @@ pub(super) struct Ground {
     pub(super) translator: Arc<Translator>,
     shapes: Arc<Shapes>,
     calendar: Arc<Calendar>,
+    divisions: Arc<Divisions>,
     rulebook: Arc<Rulebook>,
     authorities: Routes,
 }
@@ -75,6 +76,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     Ground {
         config,
         translator: Arc::new(checked.translator),
+        divisions: Arc::new(checked.shapes.divisions().clone()),
         shapes: Arc::new(checked.shapes),
         calendar: Arc::new(checked.calendar),
         rulebook: Arc::new(checked.rulebook),
@@ -195,11 +197,10 @@ impl World {
         let life = self.with(|state| state.life);
         let ground = self.ground();
         let takers = PARTIES.map(str::to_owned).into();
-        let longest_wait = Some(ground.config.dispatch.longest_wait_micros());
-        let (calendar, divisions) =
-            (Arc::clone(&ground.calendar), ground.shapes.divisions().clone());
-        let divisions = Arc::new(divisions);
-        let terms = Terms { calendar, divisions, takers, longest_wait };
+        let divisions = Arc::clone(&ground.divisions);
+        let longest_wait = i64::try_from(ground.config.dispatch.lease_ms).ok().map(|ms| ms * 1000);
+        let terms =
+            Terms { calendar: Arc::clone(&ground.calendar), divisions, takers, longest_wait };
         let vault = Vault::new(&[7; 32]).unwrap();
         let disk = Arc::new(PlayedDisk::new(Arc::clone(self), life));
         let store = Sqlite::open_inline(&self.database, (vault, terms), disk).unwrap();

@@ -1,6 +1,8 @@
 //! Every promise of [`Store`], tried. Written against the trait: each store runs the same list.
 
 #[cfg(test)]
+mod backlog;
+#[cfg(test)]
 mod benefits;
 #[cfg(test)]
 mod clocks;
@@ -457,7 +459,7 @@ async fn an_expired_lease_is_offered_again_as_unknown_and_the_old_one_settles_no
     store.settle(stale, refused).await.unwrap();
     assert!(store.parked().await.unwrap().is_empty());
     store.settle(fresh, Settlement::Delivered).await.unwrap();
-    assert_eq!(store.totals().await.unwrap().due, 0);
+    assert_eq!(store.totals().await.unwrap().outbox().due, 0);
 }
 
 async fn a_lease_whose_holder_died_is_offered_again_as_unknown(engine: Engine) {

@@ -10,8 +10,10 @@ mod holding;
 mod postgres;
 mod record;
 pub mod rows;
+mod shares;
 mod sqlite;
 mod take;
+pub mod totals;
 pub mod vault;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -33,8 +35,9 @@ use crate::{
     store::{
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
-            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
+            NewApplication, ParkedDelivery, Recalled, Settlement,
         },
+        totals::Totals,
         vault::Vault,
     },
 };

@@ -383,16 +383,3 @@ pub struct Exchanged {
     /// When it was created, microseconds UTC.
     pub created: i64,
 }
-
-/// Totals for metrics.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    /// Deliveries waiting or leased.
-    pub due: i64,
-    /// Deliveries parked.
-    pub parked: i64,
-    /// Age of the oldest waiting delivery, microseconds; 0 when none waits.
-    pub oldest: i64,
-    /// Leaves in the audit log.
-    pub leaves: i64,
-}

@@ -259,6 +259,14 @@ impl House {
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
 
+    /// One counter or gauge with its labels; 0 before anything was counted.
+    pub(crate) async fn counter(&self, name: &str) -> i64 {
+        let url = format!("http://{}/metrics", self.metrics);
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
     /// Runs `tongban` with the house's configuration as the last arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         let config = self.config();

@@ -30,6 +30,7 @@ mod limits;
 mod line;
 mod matrix;
 mod mistakes;
+mod overload;
 mod papers;
 mod races;
 mod receiver;

@@ -35,8 +35,10 @@ use crate::{
         record::Prepared,
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
-            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
+            NewApplication, ParkedDelivery, Recalled, Settlement,
         },
+        shares::{Place, Shares},
+        totals::Totals,
         vault::Vault,
     },
 };
@@ -47,6 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The shared store.
 pub struct Postgres {
     queue: mpsc::Sender<Item>,
+    shares: Arc<Shares>,
     pool: Arc<Pool>,
     news: News,
     vault: Arc<Vault>,
@@ -113,6 +116,7 @@ impl Postgres {
         let (address, vault) = (Arc::new(address), Arc::new(vault));
         let changed = Arc::new(watch::Sender::new(last));
         let news = News { changed, tell: Arc::new(Notify::new()) };
+        let shares = Shares::new(queue.max(1));
         let (queue, waiting) = mpsc::channel(queue.max(1));
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..writers.max(1) {
@@ -131,23 +135,26 @@ impl Postgres {
         tokio::spawn(ear::run(Arc::clone(&address), news.clone(), stop.clone()));
         let pool = Pool::new(address);
         let longest_wait = terms.longest_wait;
-        Ok(Self { queue, pool, news, vault, longest_wait, _stop: stop.drop_guard() })
+        Ok(Self { queue, shares, pool, news, vault, longest_wait, _stop: stop.drop_guard() })
     }
 
-    /// New work is shed when the queue is full.
-    async fn shed(&self, request: Request) -> Result<Outcome, StoreError> {
+    /// New work is shed when there is no place in the queue.
+    async fn shed(&self, place: Place, request: Request) -> Result<Outcome, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Item { request, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => stopped(),
-        })?;
+        self.queue.try_send(Item { request, reply, _place: place }).map_err(
+            |error| match error {
+                mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => stopped(),
+            },
+        )?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Accepted work waits for its turn.
     async fn wait(&self, request: Request) -> Result<Outcome, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Item { request, reply }).await.map_err(|_| stopped())?;
+        let item = Item { request, reply, _place: self.shares.join() };
+        self.queue.send(item).await.map_err(|_| stopped())?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -183,9 +190,10 @@ fn stopped() -> StoreError {
 #[async_trait]
 impl Store for Postgres {
     async fn accept(&self, new: NewApplication) -> Result<Accepted, StoreError> {
+        let place = self.shares.enter(&new.application.submitting_party)?;
         // Encoding and encrypting happen here, in the caller's task, not in the writer's.
         let new = Arc::new(Prepared::new(new, &self.vault)?);
-        match self.shed(Request::Accept(Arc::clone(&new))).await? {
+        match self.shed(place, Request::Accept(Arc::clone(&new))).await? {
             Outcome::New => Ok(Accepted::New(Arc::unwrap_or_clone(new).new.application)),
             Outcome::Accepted(accepted) => Ok(accepted),
             _ => Err(stopped()),
@@ -193,14 +201,16 @@ impl Store for Postgres {
     }
 
     async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
-        match self.shed(Request::Apply(Box::new(change))).await? {
+        let place = self.shares.enter(&change.party)?;
+        match self.shed(place, Request::Apply(Box::new(change))).await? {
             Outcome::Applied(applied) => Ok(applied),
             _ => Err(stopped()),
         }
     }
 
     async fn record(&self, entry: Entry) -> Result<(), StoreError> {
-        self.shed(Request::Record(entry.leaf())).await.map(drop)
+        let place = self.shares.enter(&entry.party)?;
+        self.shed(place, Request::Record(entry.leaf())).await.map(drop)
     }
 
     async fn lease(&self, party: &str, limit: usize, until: i64) -> Result<Vec<Lease>, StoreError> {

@@ -20,8 +20,9 @@ use crate::{
         record::StoredEvent,
         rows::{
             DeliveryKind, Exchanged, Filter, Header, IdempotencyKey, ParkedDelivery, Progress,
-            Recalled, Totals,
+            Recalled,
         },
+        totals::{Outbox, Totals},
         vault::Vault,
     },
 };
@@ -174,15 +175,21 @@ pub(super) async fn submitted(
 }
 
 pub(super) async fn totals(connection: &mut Connection) -> Result<Totals, StoreError> {
-    let rows = connection.query(TOTALS, &[]).await?;
-    let row = rows.first().ok_or_else(|| StoreError::Corrupt("no row in `log`".into()))?;
-    let oldest: Option<i64> = row.try_get(2)?;
-    Ok(Totals {
-        due: row.try_get(0)?,
-        parked: row.try_get(1)?,
-        oldest: oldest.map_or(0, |oldest| clock::now_micros().saturating_sub(oldest)),
-        leaves: row.try_get(3)?,
-    })
+    let log = connection.query("SELECT leaves FROM log", &[]).await?;
+    let log = log.first().ok_or_else(|| StoreError::Corrupt("no row in `log`".into()))?;
+    let rows = connection.query(OUTBOXES, &[]).await?;
+    let now = clock::now_micros();
+    let outbox = |row: &Row| {
+        let oldest: Option<i64> = row.try_get(3)?;
+        Ok::<_, StoreError>(Outbox {
+            party: row.try_get(0)?,
+            due: row.try_get(1)?,
+            parked: row.try_get(2)?,
+            oldest: oldest.map_or(0, |oldest| now.saturating_sub(oldest)),
+        })
+    };
+    let outboxes = rows.iter().map(outbox).collect::<Result<_, _>>()?;
+    Ok(Totals { outboxes, leaves: log.try_get(0)? })
 }
 
 /// The row of [`event_columns`].
@@ -277,6 +284,6 @@ const SENT: &str =
     concat!(delivery_columns!(), "WHERE d.party = $1 AND d.message = ANY($2) ORDER BY d.seq");
 const SUBMITTED: &str = "SELECT id FROM applications \
      WHERE submitter = $1 AND created >= $2 AND created < $3 ORDER BY seq";
-const TOTALS: &str = "SELECT count(d.seq) FILTER (WHERE d.state <> 3), \
-     count(d.seq) FILTER (WHERE d.state = 3), min(d.created) FILTER (WHERE d.state <> 3), \
-     (SELECT leaves FROM log) FROM deliveries d WHERE d.state <> 2";
+const OUTBOXES: &str = "SELECT d.party, count(*) FILTER (WHERE d.state <> 3), \
+     count(*) FILTER (WHERE d.state = 3), min(d.created) FILTER (WHERE d.state <> 3) \
+     FROM deliveries d WHERE d.state <> 2 GROUP BY d.party";

@@ -22,6 +22,7 @@ use crate::{
         },
         record::Prepared,
         rows::{Accepted, Applied, Change, Lease, Settlement},
+        shares::Place,
         take,
         vault::Vault,
     },
@@ -65,6 +66,7 @@ pub(super) enum Outcome {
 pub(super) struct Item {
     pub(super) request: Request,
     pub(super) reply: oneshot::Sender<Result<Outcome, StoreError>>,
+    pub(super) _place: Place,
 }
 
 impl Item {

@@ -7,7 +7,7 @@ use crate::{
     store::{
         StoreError,
         advance::{self, By},
-        record::NewDelivery,
+        record::{NewDelivery, PAGE_BYTES},
         rows::{DeliveryKind, Lease, Settlement},
         sqlite::{
             read,
@@ -25,9 +25,25 @@ pub(super) fn add(scope: &Scope<'_>, delivery: &NewDelivery) -> Result<(), Store
         .transaction
         .prepare_cached(
             "INSERT INTO deliveries (application, party, kind, event, message, state, attempts, \
-             due, unknown, note, created) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, 0, '', ?6)",
+             due, unknown, note, created) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, \
+             iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = ?1 AND e.party = ?2 \
+               AND e.state IN (0, 1, 3)), ?7, ?6), 0, '', ?6)",
         )?
-        .execute(params![application, party, kind.number(), event, message, created])?;
+        .execute(params![application, party, kind.number(), event, message, created, HELD])?;
+    Ok(())
+}
+
+/// Lets go what waited behind a delivery that is delivered now: due as if it had not waited.
+fn release(scope: &Scope<'_>, delivery: i64) -> Result<(), StoreError> {
+    scope
+        .transaction
+        .prepare_cached(
+            "UPDATE deliveries SET due = created WHERE seq = ( \
+               SELECT e.seq FROM deliveries d JOIN deliveries e \
+               ON e.application = d.application AND e.party = d.party AND e.state IN (0, 1, 3) \
+               WHERE d.seq = ?1 ORDER BY e.seq LIMIT 1) AND state = 0 AND due = ?2",
+        )?
+        .execute(params![delivery, HELD])?;
     Ok(())
 }
 
@@ -50,6 +66,7 @@ pub(super) fn lease(
         unknown: bool,
         created: i64,
     }
+    // What is held back is not due, but for what came before a delivery that was made due again.
     let mut query = scope.transaction.prepare_cached(
         "SELECT d.seq, d.application, d.kind, d.event, d.message, d.state = 1, d.attempts, \
          d.unknown, d.created FROM deliveries d \
@@ -73,8 +90,11 @@ pub(super) fn lease(
         })
     })?;
     let due = due.collect::<rusqlite::Result<Vec<Due>>>()?;
-    let mut leases = Vec::with_capacity(due.len());
+    let (mut leases, mut bytes) = (Vec::with_capacity(due.len()), 0);
     for delivery in due {
+        if bytes >= PAGE_BYTES {
+            break; // The rest stays due.
+        }
         let attempt = delivery.attempts + 1;
         let unknown = delivery.unknown || delivery.leased;
         scope
@@ -85,6 +105,7 @@ pub(super) fn lease(
             )?
             .execute(params![delivery.seq, attempt, until, unknown])?;
         let row = read::by_seq(scope.transaction, delivery.application)?;
+        bytes += row.bytes();
         let kind = DeliveryKind::from_number(delivery.kind)
             .ok_or_else(|| StoreError::Corrupt("a delivery of no known kind".into()))?;
         let event = match kind {
@@ -154,6 +175,9 @@ pub(super) fn settle(
         return Ok(()); // The lease had expired; whoever holds it now asks the receiver.
     }
     scope.news = true; // What waited behind it in the application's order may go.
+    if ended.state == 2 {
+        release(scope, lease.delivery)?;
+    }
     if let Some(what) = ended.what {
         leaf(scope, &take::ended_leaf(lease, what, now))?;
     }
@@ -170,13 +194,17 @@ pub(super) fn settle(
 }
 
 pub(super) fn revive(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
-    let sql =
-        "UPDATE deliveries SET state = 0, due = ?2, attempts = 0 WHERE seq = ?1 AND state = 3";
+    let sql = "UPDATE deliveries AS d SET state = 0, attempts = 0, \
+               due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
+                 AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
+               WHERE seq = ?1 AND state = 3";
     again(scope, deliveries, sql, "REPLAYED")
 }
 
 pub(super) fn resend(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
-    let sql = "UPDATE deliveries SET state = 0, due = ?2, attempts = 0, unknown = 1 \
+    let sql = "UPDATE deliveries AS d SET state = 0, attempts = 0, unknown = 1, \
+               due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
+                 AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
                WHERE seq = ?1 AND state = 2";
     again(scope, deliveries, sql, "RESENT")
 }
@@ -191,7 +219,7 @@ fn again(
     let mut changed = 0;
     let now = clock::now_micros();
     for delivery in deliveries {
-        if scope.transaction.prepare_cached(sql)?.execute(params![delivery, now])? == 0 {
+        if scope.transaction.prepare_cached(sql)?.execute(params![delivery, now, HELD])? == 0 {
             continue;
         }
         changed += 1;
@@ -200,3 +228,6 @@ fn again(
     }
     Ok(changed)
 }
+
+/// When a delivery is due that waits for an earlier one of its application to its party.
+const HELD: i64 = i64::MAX;

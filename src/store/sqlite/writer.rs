@@ -181,15 +181,7 @@ impl Writer {
 
     fn hand_on(&self, Committed { overlay, last_event, news }: Committed) {
         self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
-        // A lease is no news: who looks for work would wake itself, without end.
-        let tell = || {
-            self.changed.send_if_modified(|last| {
-                *last = last_event.max(*last);
-                news
-            });
-            Ok(())
-        };
-        failpoint::at_blocking(Step::Notify, drop, tell).unwrap_or_default();
+        self.tell(last_event, news);
     }
 
     /// Looks whether a commit that failed is done all the same, before the index decides anything:
@@ -203,6 +195,18 @@ impl Writer {
             self.hand_on(committed);
         }
         Ok(())
+    }
+
+    /// A lease is no news: who looks for work would wake itself, without end.
+    fn tell(&self, last_event: i64, news: bool) {
+        let tell = || {
+            self.changed.send_if_modified(|last| {
+                *last = last_event.max(*last);
+                news
+            });
+            Ok(())
+        };
+        failpoint::at_blocking(Step::Notify, drop, tell).unwrap_or_default();
     }
 
     fn transact(
@@ -245,17 +249,18 @@ impl Writer {
             return Err(error);
         }
         let committed = Committed { overlay, last_event, news };
-        #[cfg(not(test))]
-        let commit = || Ok(transaction.commit()?);
-        #[cfg(test)]
-        let commit = || Ok(self.fate.commit(transaction)?);
-        match failpoint::at_blocking(Step::Commit, StoreError::Unavailable, commit) {
-            Ok(()) => Ok(committed),
-            Err(error) => {
-                self.doubt = Some(committed);
-                Err(error)
-            }
+        let commit = || {
+            #[cfg(not(test))]
+            let ended = transaction.commit();
+            #[cfg(test)]
+            let ended = self.fate.commit(transaction);
+            ended.map_err(StoreError::from)
+        };
+        if let Err(error) = failpoint::at_blocking(Step::Commit, StoreError::Unavailable, commit) {
+            self.doubt = Some(committed);
+            return Err(error);
         }
+        Ok(committed)
     }
 }
 
@@ -316,8 +321,7 @@ fn finish<T: Send + 'static>(
 ) -> (Finish, Option<StoreError>) {
     let error = if alone { None } else { result.as_ref().err().cloned() };
     let finish = Box::new(move |failure: Option<StoreError>| {
-        // A caller that has gone away asks again with its key.
-        _ = reply.send(failure.map_or(result, Err));
+        reply.send(failure.map_or(result, Err));
     });
     (finish, error)
 }
