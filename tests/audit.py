@@ -50,6 +50,7 @@ BANNED = {
 # Crates built in more than one version, and who keeps the old one; anything else is a fault.
 DOUBLES = {
     "base64": "tonic, jsonwebtoken and prost-reflect have 0.22, reqwest 0.23",
+    "fallible-iterator": "rusqlite has 0.3, postgres-protocol 0.2",
     "foldhash": "follows hashbrown",
     "getrandom": "opentelemetry_sdk's rand has the old one",
     "hashbrown": "petgraph (build only) and rusqlite's hashlink have older ones",

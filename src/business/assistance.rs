@@ -3,7 +3,7 @@
 
 use crate::{
     business::{
-        Benefit, Outcome, Rules, Travel, Violations, check_person,
+        Benefit, Rules, Travel, Violations, check_person,
         clock::{Length, Limit, Start},
         identity,
     },
@@ -13,14 +13,8 @@ use crate::{
     },
 };
 
-pub(super) const RULES: Rules = Rules {
-    machine: ACCEPT_AND_FORWARD,
-    travel: Travel::ToHome,
-    check,
-    benefits,
-    grants,
-    limits: LIMITS,
-};
+pub(super) const RULES: Rules =
+    Rules { machine: ACCEPT_AND_FORWARD, travel: Travel::ToHome, check, benefits, limits: LIMITS };
 
 /// Statutory limits. The confirmation is due 30 working days after acceptance.
 const LIMITS: &[Limit] = &[
@@ -92,8 +86,12 @@ fn check(application: &pb::Application, out: &mut Violations) {
             out.form(&format!("{FIELD}.{name}"), "must not be negative");
         }
     }
+    if is_once(body) && !matches!(body.action.as_str(), "" | "1") {
+        out.form(&format!("{FIELD}.action"), "must be 1: temporary aid is paid once");
+    }
     // 民发〔2021〕57号: the household's means are checked only with its authorisation.
-    if body.kind != "3" && body.authorisation_number.is_empty() {
+    let stops = matches!(body.action.as_str(), "3" | "5");
+    if !is_once(body) && !stops && body.authorisation_number.is_empty() {
         let text = "is required: the household's authorisation to check its means";
         out.form(&format!("{FIELD}.authorisationNumber"), text);
     }
@@ -105,17 +103,20 @@ fn benefits(application: &pb::Application) -> Vec<Benefit> {
     let (Some(body), Some(person)) = (body(application), &application.applicant) else {
         return Vec::new();
     };
-    let name = if body.kind == "3" { "temporary_aid" } else { "basic_assistance" };
+    let name = if is_once(body) { "temporary_aid" } else { "basic_assistance" };
     let mut people = vec![identity(person, None)];
-    if body.kind == "1" {
+    if is_household(body) {
         people.extend(body.members.iter().map(|m| m.resident_id.to_ascii_uppercase()));
     }
     people.into_iter().map(|person| Benefit { name, person }).collect()
 }
 
-fn grants(application: &pb::Application) -> Outcome {
-    match body(application) {
-        Some(body) if body.kind != "3" => Outcome::Paid,
-        _ => Outcome::Nothing,
-    }
+/// Temporary aid (临时救助): nothing goes on being paid.
+pub(super) fn is_once(body: &pb::SocialAssistance) -> bool {
+    body.kind == "3"
+}
+
+/// A subsistence allowance is one record of a household: whoever acts on theirs acts on all of it.
+pub(super) fn is_household(body: &pb::SocialAssistance) -> bool {
+    body.kind == "1"
 }

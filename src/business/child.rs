@@ -3,24 +3,18 @@
 
 use crate::{
     business::{
-        Benefit, Outcome, Rules, Travel, Violations, check_person,
+        Benefit, Rules, Travel, Violations, check_person,
         clock::{Length, Limit, Start},
         identity,
     },
     model::{
-        lifecycle::ACCEPT_AND_FORWARD,
+        lifecycle::CHILD,
         pb::{self, DeadlineKind, EventType, State, application::Details},
     },
 };
 
-pub(super) const RULES: Rules = Rules {
-    machine: ACCEPT_AND_FORWARD,
-    travel: Travel::ToHome,
-    check,
-    benefits,
-    grants: |_| Outcome::Paid,
-    limits: LIMITS,
-};
+pub(super) const RULES: Rules =
+    Rules { machine: CHILD, travel: Travel::ToHome, check, benefits, limits: LIMITS };
 
 /// Statutory limits. Accepted anywhere, decided at home: domain §4.1.
 const LIMITS: &[Limit] = &[
@@ -37,7 +31,7 @@ const LIMITS: &[Limit] = &[
         kind: DeadlineKind::TownshipOpinion,
         length: Length::WorkingDays(15),
         starts: Start::On(&[EventType::ApplicationForwarded, EventType::ApplicationAccepted]),
-        stops: &[EventType::ReviewReported],
+        stops: &[EventType::ReviewReported, EventType::DecisionMade],
         pauses: true,
         passing: None,
         source: "孤儿等认定“跨省通办”（2021） [S8][S9]",

@@ -14,6 +14,9 @@ use crate::model::{
     },
 };
 
+/// Days by which an estimate is looked at early: worked weekend days bring a last day forward.
+const DOUBT: i64 = 5;
+
 /// A statutory limit of a business.
 pub struct Limit {
     /// Which.
@@ -81,9 +84,8 @@ pub fn begin(
         let from = match (limit.starts, limit.length) {
             (Start::Accepted, Length::BookedDay) if booked => booked_day(application),
             (_, Length::BookedDay) => None,
-            (Start::Complete, _) => {
-                day(&application.complete_time).or_else(|| day(&application.accept_time))
-            }
+            // Until the papers are complete no clock runs (一次性告知 comes first).
+            (Start::Complete, _) => day(&application.complete_time),
             (Start::Accepted, _) => day(&application.accept_time),
             (Start::On(_) | Start::After(..), _) => None,
         }?;
@@ -92,7 +94,7 @@ pub fn begin(
         if limit.passing.is_none() {
             deadline.set_state(standing(&deadline, today));
         }
-        Some(deadline)
+        Some(shown_one(&deadline, today, calendar))
     });
     begun.collect()
 }
@@ -106,8 +108,18 @@ pub fn advance(
     calendar: &Calendar,
 ) {
     let today = china_date(now);
+    recount(deadlines, calendar);
     for deadline in deadlines.iter_mut().filter(|deadline| is_active(deadline)) {
         let Some(limit) = limit_of(limits, deadline) else { continue };
+        // Until the check has passed nothing is accepted (受理): a period that would be over by
+        // then runs from that day, so that nobody loses the days to think, or those to collect.
+        if limit.kind == DeadlineKind::CoolingOff
+            && to == State::Cooling
+            && due(deadline).is_some_and(|due| due < today)
+        {
+            *deadline = start(limit, today, calendar);
+            continue;
+        }
         let paused = deadline.state() == DeadlineState::Paused;
         let over = lifecycle::is_closed(to) || event == EventType::DecisionMade;
         if limit.stops.contains(&event) {
@@ -140,6 +152,9 @@ pub fn advance(
             deadlines.push(start(limit, from, calendar));
         }
     }
+    for deadline in deadlines {
+        *deadline = shown_one(deadline, today, calendar);
+    }
 }
 
 /// When a clock next has something to say, microseconds UTC; `None` for never.
@@ -149,13 +164,22 @@ pub fn wake(limits: &[Limit], deadlines: &[Deadline], state: State) -> Option<i6
         if limit.passing.is_some_and(|(waits_in, _)| waits_in != state) {
             return None;
         }
-        match deadline.state() {
-            DeadlineState::Running => Some(midnight(near(deadline)?.min(due(deadline)?))),
-            DeadlineState::Near => Some(midnight(due(deadline)?.tomorrow().ok()?)),
-            _ => None,
-        }
+        let day = match deadline.state() {
+            DeadlineState::Running => near(deadline)?.min(due(deadline)?),
+            DeadlineState::Near => due(deadline)?.tomorrow().ok()?,
+            _ => return None,
+        };
+        // An estimate may lie too late: it is looked at early, and again each day.
+        let ahead = if deadline.estimated { DOUBT } else { 0 };
+        Some(midnight(day.checked_sub(jiff::ToSpan::days(ahead)).unwrap_or(day)))
     });
     speaks.min()
+}
+
+/// When to look again after nothing was to be said at `now`: not before the next day.
+pub fn wake_later(wake: Option<i64>, now: i64) -> Option<i64> {
+    let tomorrow = china_date(now).tomorrow().map_or(i64::MAX, midnight);
+    wake.map(|wake| wake.max(tomorrow))
 }
 
 /// The first thing that is to be said at `now`; marks it as said.
@@ -167,6 +191,7 @@ pub fn strike(
     calendar: &Calendar,
 ) -> Option<Strike> {
     let today = china_date(now);
+    recount(deadlines, calendar);
     for deadline in deadlines.iter_mut() {
         let (Some(limit), Some(due)) = (limit_of(limits, deadline), due(deadline)) else {
             continue;
@@ -175,10 +200,12 @@ pub fn strike(
         if !running || limit.passing.is_some_and(|(waits_in, _)| waits_in != state) {
             continue;
         }
+        // The cooling-off period is served by its passing; of the others that is a failure.
+        let served = limit.kind == DeadlineKind::CoolingOff;
         let event = match limit.passing {
+            // Nobody loses a right by an estimate.
+            Some(_) if today > due && deadline.estimated && !served => continue,
             Some((_, event)) if today > due => {
-                // The cooling-off period is served by its passing; of the others that is a failure.
-                let served = limit.kind == DeadlineKind::CoolingOff;
                 let ended = if served { DeadlineState::Met } else { DeadlineState::Missed };
                 stop(deadline, ended, today, calendar);
                 event
@@ -204,6 +231,8 @@ pub fn strike(
 /// The limits with the days they have left as of `now`.
 pub fn shown(deadlines: &[Deadline], now: i64, calendar: &Calendar) -> Vec<Deadline> {
     let today = china_date(now);
+    let mut deadlines = deadlines.to_vec();
+    recount(&mut deadlines, calendar);
     deadlines.iter().map(|deadline| shown_one(deadline, today, calendar)).collect()
 }
 
@@ -234,6 +263,21 @@ fn start(limit: &Limit, from: Date, calendar: &Calendar) -> Deadline {
     deadline.set_state(DeadlineState::Running);
     count_from(&mut deadline, from, length, matches!(limit.length, Length::Days(_)), calendar);
     deadline
+}
+
+/// Counts anew what was an estimate and no longer is: the year's calendar has been published.
+fn recount(deadlines: &mut [Deadline], calendar: &Calendar) {
+    for deadline in deadlines.iter_mut().filter(|one| is_active(one) && one.estimated) {
+        let (from, left) = match deadline.resumed.parse() {
+            Ok(resumed) => (Some(resumed), deadline.resumed_with),
+            Err(_) => (deadline.started.parse().ok(), deadline.length),
+        };
+        let (Some(from), Ok(left)) = (from, u16::try_from(left)) else { continue };
+        if deadline.state() != DeadlineState::Paused {
+            let roll = deadline.unit() == DayUnit::CalendarDays;
+            count_from(deadline, from, left, roll, calendar);
+        }
+    }
 }
 
 /// Sets the last day, and the day on which 80 % of the whole length are used.
@@ -275,6 +319,8 @@ fn pause(deadline: &mut Deadline, today: Date, calendar: &Calendar) {
 fn resume(deadline: &mut Deadline, today: Date, calendar: &Calendar) {
     let left = u16::try_from(deadline.remaining).unwrap_or_default();
     let length = u16::try_from(deadline.length).unwrap_or_default();
+    deadline.resumed = today.to_string();
+    deadline.resumed_with = deadline.remaining;
     count_from(deadline, today, left, true, calendar);
     // What was near before the pause has been told.
     let was_near = length.saturating_sub(left) >= (length * 4).div_ceil(5);

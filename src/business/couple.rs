@@ -3,7 +3,7 @@
 
 use crate::{
     business::{Benefit, Violations, check_person},
-    model::pb,
+    model::{pb, resident_id},
 };
 
 /// The rules of form of both, in the body `field`; what they must be is in `config/rules/` (M5).
@@ -17,6 +17,11 @@ pub(super) fn check(
         if let Some(spouse) = spouse {
             check_spouse(&format!("{field}.{name}"), spouse, out);
         }
+    }
+    let of = |spouse: Option<&pb::Spouse>| spouse.into_iter().flat_map(numbers).collect::<Vec<_>>();
+    if of(man).iter().any(|number| of(woman).contains(number)) {
+        let field = format!("{field}.woman.person.residentId");
+        out.refuse(&field, "双方是同一人（M5，民法典第一千零四十一条）");
     }
 }
 
@@ -38,10 +43,17 @@ fn check_spouse(field: &str, spouse: &pb::Spouse, out: &mut Violations) {
     }
 }
 
-/// The number that names the person: the citizen number, else that of the other document.
-pub(super) fn document(spouse: &pb::Spouse) -> String {
-    let number = spouse.person.as_ref().map(|person| person.resident_id.as_str());
-    number.filter(|n| !n.is_empty()).unwrap_or(&spouse.document_number).to_ascii_uppercase()
+/// The numbers that name the person: the citizen number, in its form of 18 characters, and that of
+/// another document. Who gives one here and the other there is one person by either.
+fn numbers(spouse: &pb::Spouse) -> impl Iterator<Item = String> + use<> {
+    let citizen = spouse.person.as_ref().map_or("", |person| person.resident_id.as_str());
+    let numbers = [citizen, &spouse.document_number].map(|number| {
+        let forms = resident_id::forms(number);
+        forms.iter().find(|form| form.len() == 18).or(forms.first()).cloned().unwrap_or_default()
+    });
+    let [citizen, other] = numbers;
+    let other = Some(other).filter(|other| *other != citizen);
+    [Some(citizen), other].into_iter().flatten().filter(|number| !number.is_empty())
 }
 
 /// One of `name` for each of the two.
@@ -50,7 +62,6 @@ pub(super) fn each(
     man: Option<&pb::Spouse>,
     woman: Option<&pb::Spouse>,
 ) -> Vec<Benefit> {
-    let people = [man, woman].into_iter().flatten().map(document);
-    let people = people.filter(|person| !person.is_empty());
+    let people = [man, woman].into_iter().flatten().flat_map(numbers);
     people.map(|person| Benefit { name, person }).collect()
 }

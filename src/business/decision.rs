@@ -4,7 +4,10 @@
 use jiff::{ToSpan as _, civil::Date};
 
 use crate::{
-    business::Violations,
+    business::{
+        Violations,
+        adjustment::{Adjustment, Outcome as Effect},
+    },
     model::{
         clock,
         pb::{self, Outcome, application::Details},
@@ -36,6 +39,7 @@ pub(super) fn check(
         return;
     }
     check_first_month(application, decision, accepted.zip(decided), out);
+    check_extent(application, decision, out);
     check_certificate(application, decision, out);
 }
 
@@ -45,10 +49,9 @@ fn accepted_on(application: &pb::Application) -> Option<Date> {
     Some(clock::china_date(time.seconds.saturating_mul(1_000_000)))
 }
 
-/// When a benefit begins: a disability subsidy in the month of application (国发〔2015〕52号 [S6]), an
-/// old-age allowance in it or later \[P\], a recognised child's in the month after (次月) [S9]; one
-/// that moves in the month after the last one paid elsewhere, so that none is paid twice and none
-/// is missed (domain §3.2).
+/// The months in which a benefit may begin, from and to, and what they are called.
+type Begins = (String, String, &'static str);
+
 fn check_first_month(
     application: &pb::Application,
     decision: &pb::Decision,
@@ -56,41 +59,57 @@ fn check_first_month(
     out: &mut Violations,
 ) {
     const FIELD: &str = "decision.paidFrom";
-    let paid_from = decision.paid_from.as_str();
-    let begins = |earliest: String, latest: String, text: &str, out: &mut Violations| {
-        if !paid_from.is_empty() && !(earliest.as_str()..=latest.as_str()).contains(&paid_from) {
+    let Some(details) = &application.details else { return };
+    let Some(asked) = Adjustment::of(Some(details)) else { return };
+    let begins = match asked.outcome() {
+        Effect::Moved => after_the_last(asked.last_paid_month),
+        Effect::Paid => days.and_then(|days| first_month(details, days)),
+        Effect::Nothing | Effect::Changed | Effect::Kept | Effect::Ended => return,
+    };
+    let said = decision.paid_from.as_str();
+    let needed = matches!(details, Details::DisabilitySubsidy(_) | Details::OldAgeAllowance(_))
+        || asked.outcome() == Effect::Moved;
+    match begins {
+        _ if said.is_empty() && needed => {
+            out.form(FIELD, "is required: the first month paid (首领年月)");
+        }
+        Some((from, to, text)) if !said.is_empty() && !(&*from..=&*to).contains(&said) => {
             out.form(FIELD, text);
         }
-    };
-    let (action, last) = match &application.details {
-        Some(Details::DisabilitySubsidy(body)) => (body.action.as_str(), &body.last_paid_month),
-        Some(Details::OldAgeAllowance(body)) => (body.action.as_str(), &body.last_paid_month),
-        Some(Details::ChildRecognition(_)) => {
-            if let Some((_, decided)) = days {
-                let next = month_after(decided);
-                begins(next.clone(), next, "must be the month after the decision", out);
-            }
-            return;
+        _ => {}
+    }
+}
+
+/// A benefit that moves is paid from the month after the last one paid elsewhere: none is paid
+/// twice and none is missed. Domain §3.2.
+fn after_the_last(last: &str) -> Option<Begins> {
+    let next = month_after(format!("{last}-01").parse().ok()?);
+    Some((
+        next.clone(),
+        next,
+        "must be the month after the last one paid elsewhere (lastPaidMonth)",
+    ))
+}
+
+/// A disability subsidy begins in the month of application (国发〔2015〕52号 [S6]), an old-age allowance
+/// in it or later up to the month after the decision \[P\], a recognised child's in that month (次月)
+/// [S9]; of social assistance nothing is known.
+fn first_month(details: &Details, (accepted, decided): (Date, Date)) -> Option<Begins> {
+    let next = month_after(decided);
+    match details {
+        Details::DisabilitySubsidy(_) => {
+            Some((month(accepted), month(accepted), "must be the month of application"))
         }
-        _ => return,
-    };
-    if !matches!(action, "" | "1" | "6") {
-        return;
-    }
-    if paid_from.is_empty() {
-        out.form(FIELD, "is required: the first month paid (首领年月)");
-    }
-    if action == "6" {
-        let Ok(first) = format!("{last}-01").parse::<Date>() else { return };
-        let text = "must be the month after the last one paid elsewhere (lastPaidMonth)";
-        begins(month_after(first), month_after(first), text, out);
-    } else if let Some((accepted, decided)) = days {
-        let subsidy = matches!(application.details, Some(Details::DisabilitySubsidy(_)));
-        let (latest, text) = match subsidy {
-            true => (month(accepted), "must be the month of application"),
-            false => (month_after(decided), "must be from the month of application to the next"),
-        };
-        begins(month(accepted), latest, text, out);
+        Details::OldAgeAllowance(_) => {
+            let text = "must be from the month of application to the one after the decision";
+            Some((month(accepted), next, text))
+        }
+        Details::ChildRecognition(_) => {
+            Some((next.clone(), next, "must be the month after the decision"))
+        }
+        Details::SocialAssistance(_)
+        | Details::MarriageRegistration(_)
+        | Details::DivorceRegistration(_) => None,
     }
 }
 
@@ -100,6 +119,23 @@ fn month(day: Date) -> String {
 
 fn month_after(day: Date) -> String {
     month(day.first_of_month().saturating_add(1.month()))
+}
+
+/// A month to stop with is of what stops; a part is of what was applied for.
+fn check_extent(application: &pb::Application, decision: &pb::Decision, out: &mut Violations) {
+    let Some(details) = &application.details else { return };
+    let stops = Adjustment::of(Some(details)).is_some_and(|asked| asked.stops());
+    if !stops && !decision.stopped_from.is_empty() {
+        out.form("decision.stoppedFrom", "is only for a suspension or termination");
+    }
+    let asked = match details {
+        Details::DisabilitySubsidy(body) => body.subsidy_kind.as_str(),
+        _ => "",
+    };
+    let granted = decision.granted_kind.as_str();
+    if !granted.is_empty() && granted != asked && asked != "3" {
+        out.form("decision.grantedKind", "must be a subsidy that was applied for");
+    }
 }
 
 /// J marriage, L divorce, BJ and BL their re-issue, which some registries number as the first
@@ -177,12 +213,56 @@ mod tests {
     }
 
     #[test]
+    fn of_two_subsidies_one_may_be_granted_and_of_one_no_other() {
+        let asked = |kind: &str, action: &str| {
+            Details::DisabilitySubsidy(pb::DisabilitySubsidy {
+                subsidy_kind: kind.into(),
+                action: action.into(),
+                ..Default::default()
+            })
+        };
+        let part =
+            |kind: &str| pb::Decision { granted_kind: kind.into(), ..granted("2026-01", "") };
+        for (kind, granted) in [("3", "1"), ("3", "2"), ("3", "3"), ("1", "1"), ("2", "")] {
+            assert!(said(asked(kind, "1"), &part(granted)).is_empty(), "{kind} {granted}");
+        }
+        for (kind, granted) in [("1", "2"), ("2", "3"), ("1", "3")] {
+            assert_eq!(said(asked(kind, "1"), &part(granted)), ["decision.grantedKind"]);
+        }
+        let child = Details::ChildRecognition(pb::ChildRecognition::default());
+        let decision = pb::Decision { paid_from: "2026-02".into(), ..part("1") };
+        assert_eq!(said(child, &decision), ["decision.grantedKind"]);
+    }
+
+    #[test]
+    fn only_what_stops_has_a_month_to_stop_with() {
+        let decision = pb::Decision { stopped_from: "2026-12".into(), ..granted("", "") };
+        let child = |action: &str| {
+            let action = action.to_owned();
+            Details::ChildRecognition(pb::ChildRecognition { action, ..Default::default() })
+        };
+        assert!(said(child("5"), &decision).is_empty());
+        assert!(said(child("3"), &decision).is_empty());
+        let decision = pb::Decision { paid_from: "2026-02".into(), ..decision };
+        assert_eq!(said(child("6"), &decision), ["decision.stoppedFrom"]);
+    }
+
+    #[test]
     fn a_moved_benefit_goes_on_in_the_month_after_the_last_also_over_new_year() {
         let moved = || subsidy("6", "2025-12");
         assert!(said(moved(), &granted("2026-01", "")).is_empty());
         for wrong in ["2025-12", "2026-02", ""] {
             assert_eq!(said(moved(), &granted(wrong, "")), ["decision.paidFrom"], "{wrong}");
         }
+        let child = || {
+            Details::ChildRecognition(pb::ChildRecognition {
+                action: "6".into(),
+                last_paid_month: "2025-12".into(),
+                ..Default::default()
+            })
+        };
+        assert!(said(child(), &granted("2026-01", "")).is_empty());
+        assert_eq!(said(child(), &granted("2026-02", "")), ["decision.paidFrom"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     business::{
-        Benefit, Rules, Travel, Violations, action_outcome, check_action, check_person,
+        Benefit, Rules, Travel, Violations, check_person,
         clock::{Length, Limit, Start},
         identity,
     },
@@ -14,14 +14,8 @@ use crate::{
     },
 };
 
-pub(super) const RULES: Rules = Rules {
-    machine: ACCEPT_AND_FORWARD,
-    travel: Travel::ToHome,
-    check,
-    benefits,
-    grants: |application| action_outcome(body(application).map_or("", |body| &body.action)),
-    limits: LIMITS,
-};
+pub(super) const RULES: Rules =
+    Rules { machine: ACCEPT_AND_FORWARD, travel: Travel::ToHome, check, benefits, limits: LIMITS };
 
 /// Statutory limits. Accepted anywhere, decided at home: domain §3.1.
 const LIMITS: &[Limit] = &[
@@ -93,8 +87,6 @@ fn check(application: &pb::Application, out: &mut Violations) {
         let field = "disabilitySubsidy.hardshipKind";
         out.form(field, "is required for the living subsidy; name the kind of hardship");
     }
-    let given = (&*body.previous_division, &*body.last_paid_month, &*body.exit_reason);
-    check_action(("disabilitySubsidy", &body.action), given, out);
 }
 
 /// Certificate number = citizen number + category digit + level digit (残疾人证管理办法).
@@ -117,7 +109,10 @@ fn check_certificate(person: &pb::Person, body: &pb::DisabilitySubsidy, out: &mu
 
 fn benefits(application: &pb::Application) -> Vec<Benefit> {
     let Some(person) = &application.applicant else { return Vec::new() };
-    let kind = body(application).map_or("", |body| body.subsidy_kind.as_str());
+    let asked = body(application).map_or("", |body| body.subsidy_kind.as_str());
+    // Of both, one may be granted.
+    let granted = application.decision.as_ref().map(|decision| decision.granted_kind.as_str());
+    let kind = granted.filter(|kind| !kind.is_empty()).unwrap_or(asked);
     let wanted: &[&'static str] = match kind {
         "1" => &["disability_subsidy/living"],
         "2" => &["disability_subsidy/nursing"],

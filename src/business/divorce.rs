@@ -3,7 +3,7 @@
 
 use crate::{
     business::{
-        Benefit, Outcome, Rules, Travel, Violations,
+        Benefit, Rules, Travel, Violations,
         clock::{Length, Limit, Start},
         couple,
     },
@@ -18,7 +18,6 @@ pub(super) const RULES: Rules = Rules {
     travel: Travel::ToNationalHub,
     check,
     benefits,
-    grants: |_| Outcome::Nothing,
     limits: LIMITS,
 };
 
@@ -41,6 +40,15 @@ const LIMITS: &[Limit] = &[
         pauses: false,
         passing: Some((State::Collectable, EventType::CollectionLapsed)),
         source: "民法典第一千零七十七条；民发〔2020〕116号",
+    },
+    Limit {
+        kind: DeadlineKind::Supplement,
+        length: Length::Days(30),
+        starts: Start::On(&[EventType::CheckConflict]),
+        stops: &[EventType::SupplementSubmitted, EventType::DecisionMade],
+        pauses: false,
+        passing: Some((State::EvidenceRequired, EventType::ApplicationExpired)),
+        source: "逾期未提供证明视为放弃，可重新申请 [P]",
     },
 ];
 

@@ -21,8 +21,8 @@ const OPENING: &str = "\
 Drawn from the code that runs them (`src/model/lifecycle.rs`) and held equal to it by a test;
 `TONGBAN_WRITE_DOCS=1 cargo test --lib drawing` draws them anew. An arrow names the event, who may
 cause it, and who is told. Any other event in any state is refused with `ILLEGAL_TRANSITION` and
-changes nothing. Three events are told in every state and change none: `DEADLINE_NEAR`,
-`DEADLINE_PASSED`, `DUPLICATE_REFUSED`.
+changes nothing. Five events are told in every state and change none: `DEADLINE_NEAR`,
+`DEADLINE_PASSED`, `DUPLICATE_REFUSED`, `BENEFIT_MOVED`, `BENEFIT_ENDED`.
 
 States, events and their Chinese names are in `proto/tongban/v1/application.proto` and `event.proto`.
 ";

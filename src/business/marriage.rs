@@ -2,7 +2,7 @@
 
 use crate::{
     business::{
-        Benefit, Outcome, Rules, Travel, Violations,
+        Benefit, Rules, Travel, Violations,
         clock::{Length, Limit, Start},
         couple,
     },
@@ -17,20 +17,30 @@ pub(super) const RULES: Rules = Rules {
     travel: Travel::ToNationalHub,
     check,
     benefits,
-    grants: |_| Outcome::Nothing,
     limits: LIMITS,
 };
 
 /// Statutory limits. Decided on the spot; a booking holds for its day.
-const LIMITS: &[Limit] = &[Limit {
-    kind: DeadlineKind::Appearance,
-    length: Length::BookedDay,
-    starts: Start::Accepted,
-    stops: &[EventType::ApplicationAccepted],
-    pauses: false,
-    passing: Some((State::Booked, EventType::AppearanceMissed)),
-    source: "预约当日有效 [P]",
-}];
+const LIMITS: &[Limit] = &[
+    Limit {
+        kind: DeadlineKind::Appearance,
+        length: Length::BookedDay,
+        starts: Start::Accepted,
+        stops: &[EventType::ApplicationAccepted],
+        pauses: false,
+        passing: Some((State::Booked, EventType::AppearanceMissed)),
+        source: "预约当日有效 [P]",
+    },
+    Limit {
+        kind: DeadlineKind::Supplement,
+        length: Length::Days(30),
+        starts: Start::On(&[EventType::CheckConflict]),
+        stops: &[EventType::SupplementSubmitted, EventType::DecisionMade],
+        pauses: false,
+        passing: Some((State::EvidenceRequired, EventType::ApplicationExpired)),
+        source: "逾期未提供证明视为放弃，可重新申请 [P]",
+    },
+];
 
 fn body(application: &pb::Application) -> Option<&pb::MarriageRegistration> {
     match &application.details {

@@ -2,6 +2,7 @@
 //! state machine, the benefits it asks for. Adding a business is a file here, its line in
 //! `rules`, and its mapping tables. Depends on model.
 
+pub mod adjustment;
 mod assistance;
 pub mod clock;
 mod child;
@@ -15,10 +16,14 @@ mod marriage;
 mod old_age;
 pub mod rules;
 
-use crate::model::{
-    lifecycle::Machine,
-    pb::{self, Business, application::Details},
-    problem::Violation,
+pub use crate::business::adjustment::Outcome;
+use crate::{
+    business::adjustment::Adjustment,
+    model::{
+        lifecycle::Machine,
+        pb::{self, Business, application::Details},
+        problem::{Cause, Violation},
+    },
 };
 
 /// A benefit and the person it is for; two open applications for one are a duplicate.
@@ -45,19 +50,6 @@ pub enum Travel {
     ToNationalHub,
 }
 
-/// What becomes of a benefit once an application for it is granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing is paid: the person may apply again once the application is over.
-    Nothing,
-    /// It is paid from now on; an application for it elsewhere is a duplicate.
-    Paid,
-    /// It is paid here from now on and no longer where it was (迁移).
-    Moved,
-    /// It is no longer paid (退出).
-    Ended,
-}
-
 /// What the gateway knows of a business.
 struct Rules {
     machine: Machine,
@@ -65,8 +57,6 @@ struct Rules {
     check: fn(&pb::Application, &mut Violations),
     /// What is asked for, and what is then paid or no longer paid to whom.
     benefits: fn(&pb::Application) -> Vec<Benefit>,
-    /// What a grant does to the benefit.
-    grants: fn(&pb::Application) -> Outcome,
     /// Its statutory limits.
     limits: &'static [clock::Limit],
 }
@@ -78,6 +68,10 @@ struct Violations(Vec<Violation>);
 impl Violations {
     fn form(&mut self, field: &str, description: &str) {
         self.0.push(Violation::form(field, description));
+    }
+
+    fn refuse(&mut self, field: &str, description: &str) {
+        self.0.push(Violation::of(Cause::Eligibility, field, description));
     }
 }
 
@@ -113,26 +107,53 @@ pub fn travel(business: Business) -> Travel {
 /// rest, end or move a benefit needs only the second, since the first is being paid.
 pub fn claims(application: &pb::Application) -> Vec<String> {
     let Some(rules) = rules(application.business()) else { return Vec::new() };
-    let action = action(application.details.as_ref());
+    let adjustment = Adjustment::of(application.details.as_ref());
     let texts = (rules.benefits)(application).into_iter().flat_map(|benefit| {
-        let paid = action.is_none_or(|action| matches!(action, "" | "1"));
-        let benefit_itself = paid.then(|| benefit.text());
-        let right = action.is_some().then(|| format!("{}/open", benefit.text()));
+        let new = adjustment.is_none_or(|adjustment| adjustment.is_new());
+        let benefit_itself = new.then(|| benefit.text());
+        let right = adjustment.is_some().then(|| format!("{}/open", benefit.text()));
         benefit_itself.into_iter().chain(right)
     });
     texts.collect()
 }
 
-/// The benefits that are paid to somebody once the application is granted, as texts to be digested.
+/// The name of the benefit that a claim is about.
+pub fn benefit_of(claim: &str) -> &str {
+    claim.split('\n').next().unwrap_or_default()
+}
+
+/// The application as the decision grants it: of the two subsidies applied for, perhaps one.
+pub fn as_granted(application: &pb::Application, decision: &pb::Decision) -> pb::Application {
+    let mut granted = application.clone();
+    if let Some(Details::DisabilitySubsidy(body)) = &mut granted.details
+        && !decision.granted_kind.is_empty()
+    {
+        body.subsidy_kind.clone_from(&decision.granted_kind);
+    }
+    granted
+}
+
+/// The benefits that are paid to somebody once the application is granted, as texts to be
+/// digested, the applicant's own first.
 pub fn held(application: &pb::Application) -> Vec<String> {
     let rules = rules(application.business());
     let benefits = rules.map_or_else(Vec::new, |rules| (rules.benefits)(application));
     benefits.iter().map(Benefit::text).collect()
 }
 
-/// What a grant does to the benefits.
+/// Whether who acts on the benefit acts on all that is held with it: the record of a household.
+pub fn is_whole(application: &pb::Application) -> bool {
+    matches!(&application.details, Some(Details::SocialAssistance(body)) if assistance::is_household(body))
+}
+
+/// What a grant does to the benefits: nothing where nothing is paid, or only once.
 pub fn grants(application: &pb::Application) -> Outcome {
-    rules(application.business()).map_or(Outcome::Nothing, |rules| (rules.grants)(application))
+    match &application.details {
+        Some(Details::SocialAssistance(body)) if assistance::is_once(body) => Outcome::Nothing,
+        details => {
+            Adjustment::of(details.as_ref()).map_or(Outcome::Nothing, |asked| asked.outcome())
+        }
+    }
 }
 
 /// Where a new application stands: a marriage that was booked online waits for the couple.
@@ -167,13 +188,23 @@ pub fn check(application: &pb::Application) -> Vec<Violation> {
             out.form("bankAccount", "is required: the benefit is paid to it");
         }
     }
-    for (index, material) in application.materials.iter().enumerate() {
-        check_material(index, material, &mut out);
+    if let Some(adjustment) = Adjustment::of(application.details.as_ref()) {
+        adjustment.check(&mut out);
     }
+    out.0.extend(check_materials(&application.materials));
     if application.extensions.len() > 200 {
         out.form("extensions", "has more than 200 entries");
     }
     (rules.check)(application, &mut out);
+    out.0
+}
+
+/// What is wrong with papers, of an application or handed in later; paths below `materials`.
+pub fn check_materials(materials: &[pb::Material]) -> Vec<Violation> {
+    let mut out = Violations::default();
+    for (index, material) in materials.iter().enumerate() {
+        check_material(index, material, &mut out);
+    }
     out.0
 }
 
@@ -205,48 +236,6 @@ fn check_material(index: usize, material: &pb::Material, out: &mut Violations) {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &material.content);
     if hex::encode(digest) != material.sha256 {
         say("sha256", "is not the digest of the content; the file may be damaged, send it again");
-    }
-}
-
-/// The action on a benefit; `None` for a business that knows none.
-fn action(details: Option<&Details>) -> Option<&str> {
-    match details {
-        Some(Details::DisabilitySubsidy(body)) => Some(&body.action),
-        Some(Details::OldAgeAllowance(body)) => Some(&body.action),
-        _ => None,
-    }
-}
-
-/// What is asked for of a benefit that can be granted, changed, rested and ended (动态调整); the
-/// codes of the list `benefit_action`.
-fn action_outcome(action: &str) -> Outcome {
-    match action {
-        "" | "1" => Outcome::Paid,
-        "5" => Outcome::Ended,
-        "6" => Outcome::Moved,
-        _ => Outcome::Nothing,
-    }
-}
-
-/// The fields that an action of the list `benefit_action` asks for.
-fn check_action(
-    (field, action): (&str, &str),
-    (previous_division, last_paid_month, exit_reason): (&str, &str, &str),
-    out: &mut Violations,
-) {
-    let mut need = |name: &str, value: &str, text: &str| {
-        if value.is_empty() {
-            out.form(&format!("{field}.{name}"), text);
-        }
-    };
-    if action == "6" {
-        need("previousDivision", previous_division, "is required for a transfer: who paid before");
-        let text = "is required for a transfer: the last month paid there, so that none is paid \
-                    twice or missed";
-        need("lastPaidMonth", last_paid_month, text);
-    }
-    if matches!(action, "3" | "5") {
-        need("exitReason", exit_reason, "is required: why it rests or ends");
     }
 }
 

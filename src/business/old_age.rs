@@ -2,24 +2,18 @@
 
 use crate::{
     business::{
-        Benefit, Rules, Travel, Violations, action_outcome, check_action, check_person,
+        Benefit, Rules, Travel, Violations, check_person,
         clock::{Length, Limit, Start},
         identity,
     },
     model::{
         lifecycle::ACCEPT_AND_FORWARD,
-        pb::{self, DeadlineKind, EventType, State, application::Details},
+        pb::{self, DeadlineKind, EventType, State},
     },
 };
 
-pub(super) const RULES: Rules = Rules {
-    machine: ACCEPT_AND_FORWARD,
-    travel: Travel::ToHome,
-    check,
-    benefits,
-    grants: |application| action_outcome(body(application).map_or("", |body| &body.action)),
-    limits: LIMITS,
-};
+pub(super) const RULES: Rules =
+    Rules { machine: ACCEPT_AND_FORWARD, travel: Travel::ToHome, check, benefits, limits: LIMITS };
 
 /// Statutory limits. No national rule was found: the province sets them.
 const LIMITS: &[Limit] = &[
@@ -61,23 +55,13 @@ const LIMITS: &[Limit] = &[
     },
 ];
 
-fn body(application: &pb::Application) -> Option<&pb::OldAgeAllowance> {
-    match &application.details {
-        Some(Details::OldAgeAllowance(body)) => Some(body),
-        _ => None,
-    }
-}
-
 fn check(application: &pb::Application, out: &mut Violations) {
-    let Some(body) = body(application) else { return };
     if let Some(person) = &application.applicant {
         check_person("applicant", person, out);
         if person.resident_id.is_empty() {
             out.form("applicant.residentId", "is required; fill it in");
         }
     }
-    let given = (&*body.previous_division, &*body.last_paid_month, &*body.exit_reason);
-    check_action(("oldAgeAllowance", &body.action), given, out);
 }
 
 fn benefits(application: &pb::Application) -> Vec<Benefit> {

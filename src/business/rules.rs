@@ -145,6 +145,24 @@ pub struct Rulebook {
 }
 
 impl Rulebook {
+    /// How many rules each business has: of the country, and with those of each province that has
+    /// its own.
+    pub fn count(&self) -> Vec<(String, usize, Vec<(String, usize)>)> {
+        let of = |business: Business| {
+            let chapters = self.chapters.iter().filter(|((of, _), _)| *of == business);
+            let (mut country, mut provinces) = (0, Vec::new());
+            for ((_, province), chapter) in chapters {
+                match province.as_str() {
+                    "" => country = chapter.rules.len(),
+                    _ => provinces.push((province.clone(), chapter.rules.len())),
+                }
+            }
+            provinces.sort();
+            (business.code(), country, provinces)
+        };
+        Business::ALL.into_iter().map(of).collect()
+    }
+
     /// What does not hold for certain, by the rules of `division` and its province. `hub`: what
     /// the national hub told; `None` before it is asked.
     pub fn judge(

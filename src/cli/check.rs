@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use jiff::civil::Date;
 use serde_json::json;
 
 use crate::{
     cli::{faulty, serve},
-    model::{clock, fault::Fault},
+    model::fault::Fault,
     translate::Coverage,
 };
 
@@ -23,14 +24,16 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let checked = serve::checked(&arguments.config);
-    if let Ok(checked) = &checked
-        && let Some(missing) = checked.calendar.missing(clock::china_date(clock::now_micros()))
-    {
-        eprintln!("tongban: {missing}");
+    if let Ok(checked) = &checked {
+        for text in checked.dated() {
+            eprintln!("tongban: {text}");
+        }
     }
-    match checked.map(|checked| checked.translator.coverage()) {
-        Ok(coverage) if arguments.json => print_json(&coverage),
-        Ok(coverage) => print_table(&coverage),
+    match checked {
+        Ok(checked) if arguments.json => {
+            print_json(&checked.translator.coverage(), &Proved::of(&checked));
+        }
+        Ok(checked) => print_table(&checked.translator.coverage(), &Proved::of(&checked)),
         Err(faults) if arguments.json => {
             println!("{}", json!({ "ok": false, "faults": rows(&faults) }));
             return Err(faulty(&faults));
@@ -51,7 +54,69 @@ fn rows(faults: &[Fault]) -> Vec<serde_json::Value> {
     faults.iter().map(row).collect()
 }
 
-fn print_json(coverage: &[Coverage]) {
+/// What the rest of the configuration was proved to hold.
+struct Proved {
+    counties: usize,
+    covered: Option<(Date, Date)>,
+    withdrawn: usize,
+    calendar: Option<(i16, i16)>,
+    /// Rules by business: of the country, and with those of each province that has its own.
+    rules: Vec<(String, usize, Vec<(String, usize)>)>,
+}
+
+impl Proved {
+    fn of(checked: &serve::Checked) -> Self {
+        let divisions = checked.shapes.divisions();
+        Self {
+            counties: divisions.counties().count(),
+            covered: checked.authorities.covered(),
+            withdrawn: divisions.successions(),
+            calendar: checked.calendar.years(),
+            rules: checked.rulebook.count(),
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let rules = self.rules.iter().map(|(business, country, provinces)| {
+            let provinces = provinces.iter().map(|(code, count)| (code.clone(), json!(count)));
+            let provinces: serde_json::Map<_, _> = provinces.collect();
+            (business.clone(), json!({ "country": country, "provinces": provinces }))
+        });
+        json!({
+            "counties": self.counties,
+            "routesFrom": self.covered.map(|(from, _)| from.to_string()),
+            "routesUntil": self.covered.map(|(_, until)| until.to_string()),
+            "withdrawnCodes": self.withdrawn,
+            "calendarFrom": self.calendar.map(|(first, _)| first),
+            "calendarUntil": self.calendar.map(|(_, last)| last),
+            "rules": rules.collect::<serde_json::Map<_, _>>(),
+        })
+    }
+
+    fn print(&self) {
+        println!("\n{:<24} {:>7}  with those of a province", "rules", "country");
+        for (business, country, provinces) in &self.rules {
+            let provinces = provinces.iter().map(|(code, count)| format!("{code}: {count}"));
+            let provinces = provinces.collect::<Vec<_>>().join(", ");
+            println!("{business:<24} {country:>7}  {provinces}");
+        }
+        println!();
+        if let Some((from, until)) = self.covered {
+            let businesses = self.rules.len();
+            println!(
+                "routes: each of {} counties has one authority for each of {businesses} businesses, \
+                 every day from {from} to {until}",
+                self.counties
+            );
+        }
+        println!("divisions: {} withdrawn codes lead to one that stands", self.withdrawn);
+        if let Some((first, last)) = self.calendar {
+            println!("calendar: working days published for {first} to {last}");
+        }
+    }
+}
+
+fn print_json(coverage: &[Coverage], proved: &Proved) {
     let row = |table: &Coverage| {
         json!({
             "party": table.party,
@@ -63,10 +128,10 @@ fn print_json(coverage: &[Coverage]) {
         })
     };
     let tables: Vec<_> = coverage.iter().map(row).collect();
-    println!("{}", json!({ "ok": true, "tables": tables }));
+    println!("{}", json!({ "ok": true, "tables": tables, "proved": proved.json() }));
 }
 
-fn print_table(coverage: &[Coverage]) {
+fn print_table(coverage: &[Coverage], proved: &Proved) {
     println!(
         "{:<16} {:<24} {:<5} {:>6} {:>8} {:>9}",
         "party", "table", "wire", "mapped", "dropped", "examples"
@@ -77,5 +142,6 @@ fn print_table(coverage: &[Coverage]) {
             table.party, table.table, table.wire, table.mapped, table.dropped, table.examples
         );
     }
+    proved.print();
     println!("ok: {} tables, no fault", coverage.len());
 }

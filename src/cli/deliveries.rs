@@ -1,17 +1,14 @@
 //! `tongban deliveries`: what could not be delivered, and sending it again. Works on the store
 //! beside a running gateway, which notices by itself.
 
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Subcommand;
 use serde_json::json;
 
 use crate::{
     cli::{configuration, say},
-    store::{Sqlite, Store, rows::ParkedDelivery, vault::Vault},
+    store::{self, Store, rows::ParkedDelivery},
 };
 
 /// Arguments of `tongban deliveries`.
@@ -43,17 +40,15 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = configuration(&arguments.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let vault = Vault::open(&config.store.key_file).map_err(anyhow::Error::msg)?;
-        let path = config.store.url.strip_prefix("sqlite://").unwrap_or(&config.store.url);
-        let store = Sqlite::open_beside(Path::new(path), vault).map_err(anyhow::Error::msg)?;
+        let store = store::open_beside(&config.store).await.map_err(anyhow::Error::msg)?;
         match arguments.action {
-            Action::List => list(&store, arguments.json).await,
-            Action::Replay { ids } => replay(&store, &ids, arguments.json).await,
+            Action::List => list(&*store, arguments.json).await,
+            Action::Replay { ids } => replay(&*store, &ids, arguments.json).await,
         }
     })
 }
 
-async fn list(store: &Sqlite, as_json: bool) -> anyhow::Result<()> {
+async fn list(store: &dyn Store, as_json: bool) -> anyhow::Result<()> {
     let parked = store.parked().await?;
     if as_json {
         let rows: Vec<_> = parked.iter().map(row).collect();
@@ -90,7 +85,7 @@ fn row(delivery: &ParkedDelivery) -> serde_json::Value {
     })
 }
 
-async fn replay(store: &Sqlite, ids: &[String], as_json: bool) -> anyhow::Result<()> {
+async fn replay(store: &dyn Store, ids: &[String], as_json: bool) -> anyhow::Result<()> {
     let deliveries = if ids.iter().any(|id| id == "all") {
         store.parked().await?.iter().map(|delivery| delivery.delivery).collect()
     } else {

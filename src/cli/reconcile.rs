@@ -2,12 +2,7 @@
 //! parties' own books (对账). Works on the store beside a running gateway, which notices by itself
 //! what is to be sent again. `docs/reconciliation.md`.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf, sync::Arc};
 
 use jiff::civil::Date;
 use serde_json::json;
@@ -19,7 +14,7 @@ use crate::{
     dispatch::{Books, Correspondent},
     model::clock,
     reconcile::{Discrepancy, Fate, digest, messages, pending, submissions},
-    store::{Sqlite, Store, rows::Exchanged, rows::Progress, vault::Vault},
+    store::{self, Store, rows::Exchanged, rows::Progress},
     tls,
 };
 
@@ -88,13 +83,11 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let vault = Vault::open(&config.store.key_file).map_err(anyhow::Error::msg)?;
-        let path = config.store.url.strip_prefix("sqlite://").unwrap_or(&config.store.url);
-        let store = Sqlite::open_beside(Path::new(path), vault).map_err(anyhow::Error::msg)?;
+        let store = store::open_beside(&config.store).await.map_err(anyhow::Error::msg)?;
         let mut reports = Vec::new();
         let mut silent = Vec::new();
         for (party, correspondent) in &parties {
-            let day = Day { store: &store, party, correspondent, day };
+            let day = Day { store: &*store, party, correspondent, day };
             match day.reconcile(arguments.repair).await {
                 Ok(report) => reports.push(report),
                 Err(error) => silent.push(format!("{}: {error:#}", party.entry.code)),
@@ -115,7 +108,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// One day with one party.
 struct Day<'a> {
-    store: &'a Sqlite,
+    store: &'a dyn Store,
     party: &'a Party,
     correspondent: &'a Correspondent,
     day: Date,

@@ -66,6 +66,15 @@ pub(super) struct Checked {
     pub(super) authorities: Routes,
 }
 
+impl Checked {
+    /// What of the tables has grown old, in words for operations.
+    pub(super) fn dated(&self) -> Vec<String> {
+        let today = clock::china_date(clock::now_micros());
+        let calendar = self.calendar.missing(today);
+        calendar.into_iter().chain(self.shapes.divisions().stale(today)).collect()
+    }
+}
+
 /// Reads the configuration folder; every fault of every file at once.
 pub(super) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let config = Config::load(path);
@@ -140,16 +149,18 @@ fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
 }
 
 async fn serve(checked: Checked) -> anyhow::Result<()> {
+    let dated = checked.dated();
     let Checked { config, translator, shapes, calendar, rulebook, authorities } = checked;
     let calendar = Arc::new(calendar);
-    if let Some(missing) = calendar.missing(clock::china_date(clock::now_micros())) {
-        tracing::error!("{missing}");
+    for text in dated {
+        tracing::error!("{text}");
     }
     let taking = config.parties.iter().filter(|(_, party)| party.entry.delivery.is_some());
     let takers = taking.map(|(code, _)| code.clone()).collect();
-    let terms = Terms { calendar: Arc::clone(&calendar), takers };
-    let store =
-        store::open(&config.store, config.limits.store_queue, terms).map_err(anyhow::Error::msg)?;
+    let divisions = Arc::clone(shapes.divisions());
+    let terms = Terms { calendar: Arc::clone(&calendar), divisions, takers };
+    let store = store::open(&config.store, config.limits.store_queue, terms).await;
+    let store = store.map_err(anyhow::Error::msg)?;
     let translator = Arc::new(translator);
     let auth = Auth::new(&config.gateway.id, &config.parties).map_err(|faults| faulty(&faults))?;
     let server = tls::server(&config.tls).map_err(|faults| faulty(&faults))?;

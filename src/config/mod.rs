@@ -7,7 +7,11 @@ mod read;
 pub mod routes;
 mod verification;
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
@@ -93,11 +97,37 @@ pub struct Tls {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// `sqlite://path`, relative to the working folder.
+    /// `sqlite://path`, relative to the working folder, or `postgres://user@host/database`.
     pub url: String,
     /// File with the 32-byte key (64 hexadecimal digits) that encrypts personal columns.
     pub key_file: PathBuf,
+    /// PostgreSQL only: transactions of this gateway at once.
+    #[serde(default = "two")]
+    pub writers: usize,
 }
+
+const fn two() -> usize {
+    2
+}
+
+impl Store {
+    /// Whether several gateways may share it.
+    pub fn is_shared(&self) -> bool {
+        SHARED.iter().any(|scheme| self.url.starts_with(scheme))
+    }
+
+    /// Whether its URL begins as one that is known.
+    pub fn is_known(&self) -> bool {
+        self.is_shared() || self.url.starts_with("sqlite://")
+    }
+
+    /// The embedded store's file.
+    pub fn path(&self) -> &Path {
+        Path::new(self.url.strip_prefix("sqlite://").unwrap_or(&self.url))
+    }
+}
+
+const SHARED: [&str; 2] = ["postgres://", "postgresql://"];
 
 /// `[limits]`: limits on callers.
 #[derive(Clone, Debug, Deserialize)]

@@ -101,8 +101,11 @@ fn faults_of(file: &File, path: &Path) -> Vec<Fault> {
             say(&format!("listen.{name}: must be ADDRESS:PORT, e.g. \"0.0.0.0:8443\""));
         }
     }
-    if !file.store.url.starts_with("sqlite://") {
-        say("store.url: must begin with sqlite://");
+    if !file.store.is_known() {
+        say("store.url: must begin with sqlite:// or postgres://");
+    }
+    if file.store.writers == 0 {
+        say("store.writers: must be at least 1");
     }
     if file.dispatch.lease_ms <= file.dispatch.attempt_ms {
         say("dispatch.lease_ms: must be above dispatch.attempt_ms, or a slow attempt is repeated");

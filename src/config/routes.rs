@@ -17,7 +17,7 @@ use crate::model::{
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    covered: Covered,
+    covered: Spanned<Covered>,
     #[serde(default, rename = "route")]
     routes: Vec<Spanned<Entry>>,
 }
@@ -39,7 +39,7 @@ struct Entry {
     until: Option<Spanned<toml::value::Datetime>>,
     level: Level,
     /// `{name}` is the county's name.
-    office: String,
+    office: Spanned<String>,
     #[serde(rename = "source")]
     _source: String,
 }
@@ -66,11 +66,17 @@ struct Route {
     from: Date,
     until: Date,
     authority: Authority,
+    /// Where its division stands in the file.
+    at: Range<usize>,
 }
 
 /// The table.
 #[derive(Clone, Debug, Default)]
-pub struct Routes(HashMap<(Business, String), Vec<Route>>);
+pub struct Routes {
+    table: HashMap<(Business, String), Vec<Route>>,
+    /// The days on which every county has an authority for every business.
+    covered: Option<(Date, Date)>,
+}
 
 impl Routes {
     /// Reads the table and proves that it leaves no gap.
@@ -94,18 +100,20 @@ impl Routes {
                 |span: Range<usize>, text: String| faults.push(Fault::new(file, at(&span), text));
             routes.add(entry.get_ref(), divisions, &mut say);
         }
-        let covered = (date(&table.covered.from), date(&table.covered.until));
+        let covered = (date(&table.covered.get_ref().from), date(&table.covered.get_ref().until));
         if let (Some(from), Some(until)) = covered
             && from <= until
         {
+            routes.covered = Some((from, until));
+            let line = at(&table.covered.span());
             let gaps = routes.gaps(divisions, (from, until));
-            faults.extend(gaps.into_iter().map(|gap| Fault::new(file, 0, gap)));
+            faults.extend(gaps.into_iter().map(|gap| Fault::new(file, line, gap)));
+            for (span, text) in routes.never(divisions) {
+                faults.push(Fault::new(file, at(&span), text));
+            }
         } else {
-            faults.push(Fault::new(
-                file,
-                1,
-                "`covered` must hold two dates, `from` not after `until`",
-            ));
+            let text = "`covered` must hold two dates, `from` not after `until`";
+            faults.push(Fault::new(file, at(&table.covered.span()), text));
         }
         if faults.is_empty() { Ok(routes) } else { Err(faults) }
     }
@@ -129,25 +137,32 @@ impl Routes {
             Level::Township => AuthorityLevel::Township,
             Level::Registry => AuthorityLevel::Registry,
         };
+        if let Some(text) = odd_office(entry.office.get_ref()) {
+            say(entry.office.span(), text);
+        }
         for name in &entry.businesses {
             let Some(business) = Business::from_code(name.get_ref()) else {
                 say(name.span(), format!("`{}` is no business", name.get_ref()));
                 continue;
             };
+            if decided_by_a_registry(business) != (level == AuthorityLevel::Registry) {
+                let text = "marriage and divorce are decided by a registry, and nothing else is";
+                say(name.span(), format!("`{}`: {text}", name.get_ref()));
+            }
             for division in &entry.divisions {
                 let code = division.get_ref();
                 if !is_division(code, divisions) {
                     say(division.span(), format!("`{code}` is no division of the table"));
                     continue;
                 }
-                let authority = Authority { level, office: entry.office.clone() };
-                let there = self.0.entry((business, code.clone())).or_default();
+                let authority = Authority { level, office: entry.office.get_ref().clone() };
+                let there = self.table.entry((business, code.clone())).or_default();
                 if there.iter().any(|other| other.from <= until && from <= other.until) {
                     let text =
                         format!("`{code}` has two authorities for {} on one day", business.code());
                     say(division.span(), text);
                 }
-                there.push(Route { from, until, authority });
+                there.push(Route { from, until, authority, at: division.span() });
             }
         }
     }
@@ -156,10 +171,53 @@ impl Routes {
     pub fn authority(&self, business: Business, county: &str, day: Date) -> Option<&Authority> {
         [6, 4, 2, 0].into_iter().find_map(|length| {
             let prefix = county.get(..length)?;
-            let there = self.0.get(&(business, prefix.to_owned()))?;
+            let there = self.table.get(&(business, prefix.to_owned()))?;
             let route = there.iter().find(|route| route.from <= day && day <= route.until)?;
             Some(&route.authority)
         })
+    }
+
+    /// The days on which every county has an authority for every business.
+    pub fn covered(&self) -> Option<(Date, Date)> {
+        self.covered
+    }
+
+    /// The routes that decide nowhere, since lines of smaller divisions decide everywhere in theirs.
+    fn never(&self, divisions: &Divisions) -> Vec<(Range<usize>, String)> {
+        let mut told = Vec::new();
+        for ((business, division), routes) in &self.table {
+            let counties: Vec<String> = divisions
+                .counties()
+                .map(|county| format!("{county:06}"))
+                .filter(|county| county.starts_with(division.as_str()))
+                .collect();
+            for route in routes {
+                let decides = counties.iter().any(|county| {
+                    let days = self.days_of_change(*business, county, route);
+                    days.into_iter().any(|day| {
+                        let decider = self.authority(*business, county, day);
+                        decider.is_some_and(|decider| std::ptr::eq(decider, &route.authority))
+                    })
+                });
+                if !decides {
+                    let text = format!(
+                        "`{division}` decides {} nowhere: smaller divisions have lines of their own",
+                        business.code()
+                    );
+                    told.push((route.at.clone(), text));
+                }
+            }
+        }
+        told
+    }
+
+    /// The days of a route on which another decider may begin in a county.
+    fn days_of_change(&self, business: Business, county: &str, route: &Route) -> Vec<Date> {
+        let longer = [2, 4, 6].into_iter().filter_map(|length| county.get(..length));
+        let lines = longer.filter_map(|prefix| self.table.get(&(business, prefix.to_owned())));
+        let ends = lines.flatten().filter_map(|line| line.until.checked_add(1.day()).ok());
+        let within = |day: &Date| route.from <= *day && *day <= route.until;
+        std::iter::once(route.from).chain(ends.filter(within)).collect()
     }
 
     /// Each business and county with its first day without an authority, alike ones together.
@@ -192,7 +250,7 @@ impl Routes {
         let mut day = from;
         while day <= until {
             let end = [0, 2, 4, 6].into_iter().filter_map(|length| {
-                let there = self.0.get(&(business, county.get(..length)?.to_owned()))?;
+                let there = self.table.get(&(business, county.get(..length)?.to_owned()))?;
                 let fits = there.iter().filter(|route| route.from <= day && day <= route.until);
                 fits.map(|route| route.until).max()
             });
@@ -205,6 +263,20 @@ impl Routes {
         }
         None
     }
+}
+
+/// Couples are served by registries (婚姻登记机关), everybody else by offices.
+fn decided_by_a_registry(business: Business) -> bool {
+    matches!(business, Business::MarriageRegistration | Business::DivorceRegistration)
+}
+
+/// What is wrong with the name of an office.
+fn odd_office(office: &str) -> Option<String> {
+    let rest = office.replace("{name}", "");
+    if rest.trim().is_empty() {
+        return Some("`office` must say what the office is called".into());
+    }
+    rest.contains(['{', '}']).then(|| "`office` can only hold {name}, the county's name".into())
 }
 
 fn date(text: &toml::value::Datetime) -> Option<Date> {
@@ -251,12 +323,16 @@ mod tests {
     }
 
     fn route(divisions: &str, dates: &str) -> String {
-        let all: Vec<String> = Business::ALL.iter().map(|b| format!("\"{}\"", b.code())).collect();
-        format!(
-            "[[route]]\nbusinesses = [{}]\ndivisions = [{divisions}]\n{dates}\nlevel = \"county\"\n\
-             office = \"x\"\nsource = \"s\"\n",
-            all.join(", ")
-        )
+        let one = |level: &str, couples: bool| {
+            let of = Business::ALL.into_iter().filter(|b| decided_by_a_registry(*b) == couples);
+            let all: Vec<String> = of.map(|business| format!("\"{}\"", business.code())).collect();
+            format!(
+                "[[route]]\nbusinesses = [{}]\ndivisions = [{divisions}]\n{dates}\n\
+                 level = \"{level}\"\noffice = \"x\"\nsource = \"s\"\n",
+                all.join(", ")
+            )
+        };
+        one("county", false) + &one("registry", true)
     }
 
     #[test]
@@ -292,12 +368,33 @@ mod tests {
     fn overlaps_unknown_names_and_dates_that_never_hold_are_told_with_their_lines() {
         let whole = route("\"\"", "from = 2020-01-01");
         let twice = faults(&(whole.clone() + &route("\"\"", "from = 2029-01-01")));
-        assert!(twice[0].1.contains("two authorities") && twice[0].0 == 11, "{twice:?}");
+        assert!(twice[0].1.contains("two authorities") && twice[0].0 == 18, "{twice:?}");
         let unknown = faults(&(whole.clone() + &route("\"239999\"", "from = 2020-01-01")));
         assert!(unknown[0].1.contains("no division"), "{unknown:?}");
         let never = route("\"23\"", "from = 2025-01-01\nuntil = 2024-01-01");
         assert!(faults(&(whole.clone() + &never))[0].1.contains("never holds"));
         let business = whole.replace("child_recognition", "divination");
         assert!(faults(&business).iter().any(|fault| fault.1.contains("`divination`")));
+    }
+
+    #[test]
+    fn levels_names_and_lines_that_decide_nowhere_are_told() {
+        let whole = route("\"\"", "from = 2020-01-01");
+        let says = |text: &str, line: usize, what: &str| {
+            let told = faults(text);
+            assert!(told.iter().any(|f| f.0 == line && f.1.contains(what)), "{told:?}");
+        };
+        says(&whole.replace("level = \"registry\"", "level = \"township\""), 10, "by a registry");
+        says(&whole.replace("level = \"county\"", "level = \"registry\""), 3, "nothing else is");
+        says(&whole.replace("office = \"x\"", "office = \" \""), 7, "what the office is called");
+        says(&whole.replace("office = \"x\"", "office = \"{nam}局\""), 7, "only hold {name}");
+        assert_eq!(faults(&whole.replace("office = \"x\"", "office = \"{name}民政局\"")), []);
+        // All four districts of 三亚市 have lines of their own: its own line decides nowhere.
+        let districts = "\"460202\", \"460203\", \"460204\", \"460205\"";
+        let counties = route(districts, "from = 2020-01-01");
+        let city = route("\"4602\"", "from = 2021-01-01");
+        says(&(whole.clone() + &counties + &city), 32, "decides disability_subsidy nowhere");
+        let ended = counties.replace("from = 2020-01-01", "from = 2020-01-01\nuntil = 2025-12-31");
+        assert_eq!(faults(&(whole.clone() + &ended + &city)), [], "it does from 2026 on");
     }
 }

@@ -15,12 +15,15 @@ use crate::{
         clock, lifecycle,
         lifecycle::Actor,
         pb::{self, EventType, Outcome},
-        problem::{Problem, Reason, Violation},
+        problem::{Cause, Problem, Reason, Violation},
         trace::TraceContext,
     },
     store::rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
     telemetry,
 };
+
+/// Most papers of one application, those handed in later included.
+const MOST_PAPERS: usize = 120;
 
 /// A change of an application, as the canonical API asks for it.
 #[derive(Clone, Debug)]
@@ -64,7 +67,7 @@ impl Intake {
         }
         let mut violations = self.shapes.check(message, &bytes);
         let (id, expected_version, event) = change.into_event();
-        violations.extend(decision_form(&event));
+        violations.extend(event_form(&event));
         if !violations.is_empty() {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
@@ -83,12 +86,17 @@ impl Intake {
         if let Err(problem) = may(caller, &header, incoming.event.r#type()) {
             return Err(self.refuse(caller, operation, problem).await);
         }
-        if let Some(decision) = &incoming.event.decision {
-            let (violations, checks) = self.decision_faults(id, decision, &trace).await?;
-            if !violations.is_empty() {
-                return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
+        let violations = match &incoming.event {
+            event if event.decision.is_some() => {
+                let (violations, checks) = self.decision_faults(id, event, &trace).await?;
+                incoming.event.checks = checks;
+                violations
             }
-            incoming.event.checks = checks;
+            event if !event.materials.is_empty() => self.too_many_papers(id, event).await?,
+            _ => Vec::new(),
+        };
+        if !violations.is_empty() {
+            return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
         let (system, party) = (caller.system().to_owned(), caller.party().to_owned());
         // The step belongs to the application's own trace; the caller's is named on it.
@@ -122,14 +130,16 @@ impl Intake {
     async fn decision_faults(
         &self,
         id: Uuid,
-        decision: &pb::Decision,
+        event: &pb::ApplicationEvent,
         trace: &TraceContext,
     ) -> Result<(Vec<Violation>, Vec<pb::RuleCheck>), Problem> {
+        let Some(decision) = &event.decision else { return Ok(Default::default()) };
         let application = self.store.application(id).await.map_err(told)?;
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_decision(&application, decision);
         let mut checks = Vec::new();
         if let (Outcome::Granted, Ok(day)) = (decision.outcome(), decision.decided_on.parse()) {
+            let application = business::as_granted(&application, decision);
             let days = Days::new(day, clock::china_date(clock::now_micros()));
             let (stage, content) = (Stage::Decision, application.encode_to_vec());
             let found = self.rules_find(stage, &application, &content, days);
@@ -140,17 +150,39 @@ impl Intake {
         }
         Ok((violations, checks))
     }
+
+    /// Papers handed in again and again may not make an application grow without end.
+    async fn too_many_papers(
+        &self,
+        id: Uuid,
+        event: &pb::ApplicationEvent,
+    ) -> Result<Vec<Violation>, Problem> {
+        let application = self.store.application(id).await.map_err(told)?;
+        let held = application.map_or(0, |application| application.materials.len());
+        if held + event.materials.len() <= MOST_PAPERS {
+            return Ok(Vec::new());
+        }
+        let text = format!(
+            "would be more than {MOST_PAPERS} with the {held} that are there; hand in only what \
+             was asked for"
+        );
+        Ok(vec![Violation::form("materials", text)])
+    }
 }
 
-/// What is wrong with an event's decision whatever it decides about.
-pub(super) fn decision_form(event: &pb::ApplicationEvent) -> Vec<Violation> {
+/// What is wrong with an event's papers and decision whatever it is about.
+pub(super) fn event_form(event: &pb::ApplicationEvent) -> Vec<Violation> {
+    let mut violations = business::check_materials(&event.materials);
     match &event.decision {
         None if event.r#type() == EventType::DecisionMade => {
-            vec![Violation::form("decision.outcome", "is required for a decision")]
+            violations.push(Violation::form("decision.outcome", "is required for a decision"));
         }
-        None => Vec::new(),
-        Some(decision) => business::check_decision(&pb::Application::default(), decision),
+        None => {}
+        Some(decision) => {
+            violations.extend(business::check_decision(&pb::Application::default(), decision));
+        }
     }
+    violations
 }
 
 impl Change {
@@ -234,6 +266,10 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::Illegal(state) => {
             let text = format!("an application in state {} cannot do this", state.as_str_name());
             Problem::new(Reason::IllegalTransition, text).with("state", state.as_str_name())
+        }
+        Refusal::PaidElsewhere(field) => {
+            let text = "names a place that does not pay this benefit; find out who pays it";
+            Problem::violations(vec![Violation::of(Cause::Eligibility, field, text)])
         }
     }
 }

@@ -4,6 +4,7 @@
 //! never on who delivers.
 
 mod change;
+mod duplicate;
 mod eligibility;
 mod idempotency;
 mod native;
@@ -27,6 +28,7 @@ use crate::{
     },
     config::{self, Party},
     intake::{
+        duplicate::Duplicate,
         eligibility::{intake_days, refusals},
         routing::{Place, Routes},
     },
@@ -168,20 +170,27 @@ impl Intake {
         let Some(place) = place.filter(|_| violations.is_empty()) else {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         };
+        application.checks.extend(place.question.clone());
         let mut span = telemetry::span("intake.accept", telemetry::Kind::Internal, &trace);
+        let claims = self.claims(caller, &application);
+        let benefits = claims.iter().map(|claim| self.store.digest(claim)).collect();
+        let place = (place, benefits);
         let new = self.prepare(caller, application, (content, place), key, span.context());
         span.set("application.id", new.application.id.clone());
         span.set("application.business", new.application.business().as_str_name());
+        let business = new.application.business();
         match self.store.accept(new).await.map_err(told)? {
             Accepted::New(application) => {
-                let business = application.business().as_str_name();
-                telemetry::count_taken(caller.party(), business);
+                telemetry::count_taken(caller.party(), business.as_str_name());
+                late_on_arrival(&application);
                 Ok(Answer { application, replayed: false })
             }
             Accepted::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Accepted::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
-            Accepted::Duplicate { first, paid } => {
-                Err(self.duplicate(caller, operation, (first, paid)).await)
+            Accepted::Duplicate { first, paid, held } => {
+                let found =
+                    Duplicate { business, first, paid, benefits: self.told_apart(&claims, &held) };
+                Err(self.duplicate(caller, operation, found).await)
             }
         }
     }
@@ -190,12 +199,11 @@ impl Intake {
         &self,
         caller: &Caller,
         mut application: Box<pb::Application>,
-        (content, place): (Vec<u8>, Place),
+        (content, (place, benefits)): (Vec<u8>, (Place, Vec<[u8; 16]>)),
         key: IdempotencyKey,
         trace: TraceContext,
     ) -> NewApplication {
         let (id, now) = (Uuid::now_v7(), clock::now_micros());
-        let claims = business::claims(&application);
         let handler = self.routes.handler(caller.party(), &application).unwrap_or_default();
         application.id = id.to_string();
         caller.party().clone_into(&mut application.submitting_party);
@@ -213,7 +221,7 @@ impl Intake {
             id,
             key,
             content,
-            benefits: claims.iter().map(|claim| self.store.digest(claim)).collect(),
+            benefits,
             system: caller.system().to_owned(),
             trace,
             now,
@@ -296,30 +304,15 @@ impl Intake {
             Err(error) => told(error),
         }
     }
+}
 
-    async fn duplicate(
-        &self,
-        caller: &Caller,
-        operation: &str,
-        (first, paid): (Uuid, bool),
-    ) -> Problem {
-        let text = match paid {
-            true => {
-                "the same person is being paid the same benefit; ask for a change or a transfer \
-                 of it instead"
-            }
-            false => {
-                "the same person has an open application for the same benefit; follow that one, \
-                 or withdraw it first"
-            }
-        };
-        let mut problem = Problem::new(Reason::DuplicateApplication, text);
-        // The first one's id only to a party that may see it.
-        let first = first.to_string();
-        if self.own(caller, &first).await.is_ok() {
-            problem = problem.with("applicationId", first);
-        }
-        self.refuse(caller, operation, problem).await
+/// What was late already when it came is no event (docs/decisions/0007), but operations see it.
+fn late_on_arrival(application: &pb::Application) {
+    let late = |deadline: &&pb::Deadline| deadline.state() == pb::DeadlineState::Passed;
+    for deadline in application.deadlines.iter().filter(late) {
+        let limit = deadline.kind().as_str_name();
+        telemetry::count_limit(&application.business().code(), limit, "LATE_ON_ARRIVAL");
+        tracing::info!(application.id = application.id, limit, "was late when it came");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     auth::{Caller, Scope},
     intake::{
         Answer, Intake,
-        change::{Incoming, decision_form},
+        change::{Incoming, event_form},
         idempotency,
     },
     model::{
@@ -168,7 +168,7 @@ impl Intake {
         }
         let checked = pb::ApplicationEvent { application_id: id.clone(), ..event.clone() };
         let mut ours = self.shapes.check("ApplicationEvent", &checked.encode_to_vec());
-        ours.extend(decision_form(&event));
+        ours.extend(event_form(&event));
         add_unread(&mut violations, ours, document.format, head);
         if !violations.is_empty() {
             return Err(self.refuse(caller, "Message", Problem::violations(violations)).await);
@@ -204,6 +204,7 @@ impl Document<'_> {
                 reply.application_id = taken.application.id.clone();
                 reply.state = taken.application.state().as_str_name().to_owned();
                 answer.replayed = taken.replayed;
+                reply.application = Some(taken.application);
             }
             Err(problem) => {
                 reply.message = problem.detail;

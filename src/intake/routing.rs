@@ -80,7 +80,8 @@ impl Routes {
         Err(Violation::of(Cause::Division, "homeDivision", text))
     }
 
-    fn is_national(&self, party: &str) -> bool {
+    /// Whether the party is the national hub.
+    pub(super) fn is_national(&self, party: &str) -> bool {
         self.national.as_ref().is_some_and(|(code, _)| code == party)
     }
 }
@@ -101,6 +102,8 @@ pub(super) struct Place {
     pub(super) name: String,
     /// The office.
     pub(super) authority: pb::HandlingAuthority,
+    /// What is to be made sure of before anybody decides.
+    pub(super) question: Option<pb::RuleCheck>,
 }
 
 /// The place of an application: of the registry for couples, else of the home division, which may
@@ -122,9 +125,9 @@ pub(super) fn place(
     };
     let (county, name, succeeded) = match divisions.today(code) {
         Today::Stands(division) => {
-            (code.get(..6).unwrap_or_default().to_owned(), division.name.clone(), false)
+            (code.get(..6).unwrap_or_default().to_owned(), division.name.clone(), None)
         }
-        Today::Became(county, division) => (county, division.name.clone(), true),
+        Today::Became(county, division, year) => (county, division.name.clone(), Some(year)),
         Today::OneOf(codes) => {
             let text = format!(
                 "was split into {}; name the one that the household is in today",
@@ -133,31 +136,55 @@ pub(super) fn place(
             return Err(Violation::of(Cause::Division, field, text));
         }
         // The rules of form have told it.
-        Today::Unknown => (String::new(), String::new(), false),
+        Today::Unknown => (String::new(), String::new(), None),
     };
     let mut authority = pb::HandlingAuthority {
         division: county.clone(),
         division_name: name.clone(),
-        succeeded_from: if succeeded { code.clone() } else { String::new() },
+        succeeded_from: succeeded.map_or_else(String::new, |_| code.clone()),
+        succeeded_in: succeeded.map_or(0, i32::from),
         ..Default::default()
     };
-    if let Some(found) = routes.authority(business, &county, day) {
+    // Of a division that stands, the township is known by its nine digits.
+    let township = code.get(..9).filter(|_| succeeded.is_none());
+    let found = routes.authority(business, &county, day);
+    let question = match found.map(|found| found.level) {
+        None => Some(question("R2", field, "受理之日没有该区划办理机关的记录，请人工确认办理机关")),
+        Some(AuthorityLevel::Township) if township.is_none() => {
+            Some(question("R1", field, "审核确认权限已下放乡镇，请写明乡镇（九位区划代码）"))
+        }
+        Some(_) => None,
+    };
+    if let Some(found) = found {
         authority.set_level(found.level);
         authority.office = found.office.replace("{name}", &name);
-        // Of a division that stands, the township is known by its nine digits.
-        if found.level == AuthorityLevel::Township && !succeeded && code.len() >= 9 {
-            authority.division = code.get(..9).unwrap_or(code).to_owned();
-        }
-        if found.level == AuthorityLevel::Registry {
-            authority.office.clone_from(&application.accepting_office);
+        match found.level {
+            AuthorityLevel::Township => {
+                authority.division = township.map_or(county, str::to_owned);
+            }
+            AuthorityLevel::Registry => authority.office.clone_from(&application.accepting_office),
+            _ => {}
         }
     }
     let home = divisions.today(&application.home_division);
     let name = match home {
-        Today::Stands(division) | Today::Became(_, division) => division.name.clone(),
+        Today::Stands(division) | Today::Became(_, division, _) => division.name.clone(),
         Today::OneOf(_) | Today::Unknown => String::new(),
     };
-    Ok(Place { name, authority })
+    Ok(Place { name, authority, question })
+}
+
+/// What a human must tell, since a route is not guessed.
+fn question(rule: &str, field: &str, says: &str) -> pb::RuleCheck {
+    let mut check = pb::RuleCheck {
+        rule: rule.to_owned(),
+        field: field.to_owned(),
+        says: says.to_owned(),
+        source: "config/routes.toml".to_owned(),
+        ..Default::default()
+    };
+    check.set_asked_of(pb::AskedOf::Human);
+    check
 }
 
 #[cfg(test)]

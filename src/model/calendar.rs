@@ -14,6 +14,8 @@ use crate::model::fault::Fault;
 
 /// Longest run of rest days that is believed; eight or nine is the most there has been.
 const LONGEST_REST: u16 = 31;
+/// How many days ahead the calendar must be known.
+const REACH: u16 = 90;
 
 /// The working days of the published years; beyond them an estimate.
 #[derive(Clone, Debug, Default)]
@@ -111,19 +113,22 @@ impl Calendar {
         self.years.is_some_and(|(first, last)| (first..=last).contains(&year))
     }
 
+    /// First and last published year.
+    pub fn years(&self) -> Option<(i16, i16)> {
+        self.years
+    }
+
     /// The last published year.
     pub fn last_published(&self) -> Option<i16> {
         self.years.map(|(_, last)| last)
     }
 
     /// What is missing of the calendar on that day, in words for operations: limits that reach into
-    /// an unpublished year are estimates. The next year's is published in November.
+    /// an unpublished year are estimates. The next year's is published in November; the longest
+    /// limits, both of a divorce, reach two to three months ahead.
     pub fn missing(&self, today: Date) -> Option<String> {
-        let year = match (self.is_published(today.year()), today.month()) {
-            (false, _) => today.year(),
-            (true, 12) if !self.is_published(today.year() + 1) => today.year() + 1,
-            (true, _) => return None,
-        };
+        let reach = [today, later(today, REACH)];
+        let year = reach.into_iter().map(Date::year).find(|year| !self.is_published(*year))?;
         Some(format!(
             "no working days are published for {year}: limits that reach into it are estimates; \
              add config/calendar/{year}.csv from the State Council's notice"
@@ -261,8 +266,8 @@ pub(crate) mod tests {
     fn a_missing_year_is_told_before_it_begins() {
         let calendar = official();
         let last = calendar.last_published().unwrap();
-        assert_eq!(calendar.missing(date(last, 11, 30)), None);
-        assert!(calendar.missing(date(last, 12, 1)).is_some());
+        assert_eq!(calendar.missing(date(last, 10, 2)), None);
+        assert!(calendar.missing(date(last, 10, 3)).is_some(), "a divorce may end next year");
         assert!(calendar.missing(date(last + 1, 1, 1)).unwrap().contains(&format!("{}", last + 1)));
     }
 

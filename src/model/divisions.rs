@@ -5,6 +5,8 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
+use jiff::civil::Date;
+
 use crate::model::{
     fault::Fault,
     succession::{Heir, Succession},
@@ -35,6 +37,8 @@ pub struct Division {
 pub struct Divisions {
     table: HashMap<u32, Division>,
     succession: Succession,
+    /// The day whose divisions the table holds, as its first line names it.
+    state_of: Option<Date>,
 }
 
 /// The county-level division that a code means today.
@@ -42,8 +46,8 @@ pub struct Divisions {
 pub enum Today<'a> {
     /// The code stands.
     Stands(&'a Division),
-    /// It was withdrawn; this is its successor, six digits.
-    Became(String, &'a Division),
+    /// It was withdrawn; this is its successor, six digits, since that year.
+    Became(String, &'a Division, i16),
     /// It was split, and the code does not say into which part; six digits each.
     OneOf(Vec<String>),
     /// No such code.
@@ -74,10 +78,13 @@ impl Divisions {
             faults.push(Fault::new(file, 0, "holds no division"));
         }
         let succession = Succession::load(&file.with_file_name("succession.csv"), |code| {
-            table.get(&code).is_some_and(|division| division.level == Level::County)
+            let county = table.get(&code).filter(|division| division.level == Level::County);
+            county.map(|county| county.name.as_str())
         });
         let succession = succession.map_err(|more| faults.extend(more)).unwrap_or_default();
-        if faults.is_empty() { Ok(Self { table, succession }) } else { Err(faults) }
+        let head = text.lines().next().unwrap_or_default();
+        let state_of = head.split([' ', ',', ';']).find_map(|word| word.parse().ok());
+        if faults.is_empty() { Ok(Self { table, succession, state_of }) } else { Err(faults) }
     }
 
     /// The county-level division a 6, 9 or 12-digit code belongs to: its 6-digit code and entry.
@@ -95,21 +102,26 @@ impl Divisions {
         if let Some((_, division)) = self.county(code) {
             // Its county stands, but the town may have left it.
             let left = self.succession.left(code);
-            let new = left.and_then(|county| Some((county, self.table.get(&county)?)));
-            return new.map_or(Today::Stands(division), |(county, division)| {
-                Today::Became(format!("{county:06}"), division)
+            let new =
+                left.and_then(|(county, year)| Some((county, self.table.get(&county)?, year)));
+            return new.map_or(Today::Stands(division), |(county, division, year)| {
+                Today::Became(format!("{county:06}"), division, year)
             });
         }
         if !matches!(code.len(), 6 | 9 | 12) {
             return Today::Unknown;
         }
+        let whole = code;
         match self.succession.heir(code) {
             Heir::None => Today::Unknown,
             Heir::OneOf(codes) => {
                 Today::OneOf(codes.iter().map(|code| format!("{code:06}")).collect())
             }
             Heir::One(code) => match self.table.get(&code) {
-                Some(division) => Today::Became(format!("{code:06}"), division),
+                Some(division) => {
+                    let year = self.succession.withdrawn_in(whole).unwrap_or_default();
+                    Today::Became(format!("{code:06}"), division, year)
+                }
                 None => Today::Unknown,
             },
         }
@@ -120,8 +132,41 @@ impl Divisions {
     pub fn county_today(&self, code: &str) -> Option<String> {
         match self.today(code) {
             Today::Stands(_) => code.get(..6).map(str::to_owned),
-            Today::Became(county, _) => Some(county),
+            Today::Became(county, ..) => Some(county),
             Today::OneOf(_) | Today::Unknown => None,
+        }
+    }
+
+    /// That the table is over a year old on that day, in words for operations: the ministry
+    /// publishes the changes of each year.
+    pub fn stale(&self, today: Date) -> Option<String> {
+        let state = self.state_of?;
+        let old = state.checked_add(jiff::ToSpan::years(1)).is_ok_and(|later| later < today);
+        old.then(|| {
+            format!(
+                "the table of divisions is of {state}, over a year old: add the changes since to \
+                 config/divisions.csv and config/succession.csv from the ministry's yearly table"
+            )
+        })
+    }
+
+    /// Codes of counties that were withdrawn and lead to one of today.
+    pub fn successions(&self) -> usize {
+        self.succession.count()
+    }
+
+    /// Whether two codes mean the same county-level division today; of one that was split, a part.
+    pub fn same_county(&self, one: &str, other: &str) -> bool {
+        let (one, other) = (self.counties_of(one), self.counties_of(other));
+        one.iter().any(|county| other.contains(county))
+    }
+
+    /// The county-level divisions that a code may mean today, six digits each.
+    fn counties_of(&self, code: &str) -> Vec<String> {
+        match self.today(code) {
+            Today::Became(county, ..) => vec![county],
+            Today::OneOf(counties) => counties,
+            Today::Stands(_) | Today::Unknown => vec![code.chars().take(6).collect()],
         }
     }
 

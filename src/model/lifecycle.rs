@@ -55,43 +55,62 @@ const fn step(from: State, event: EventType, to: State, by: Actor, effect: Effec
     Step { from, event, to, by, effect }
 }
 
-/// Accept and forward (异地代收代办): disability subsidy, child recognition, old-age allowance,
-/// social assistance. 国办发〔2020〕35号.
-pub const ACCEPT_AND_FORWARD: Machine = {
-    use Actor::{Gateway, Handler, HandlerOrGateway, Submitter};
-    use Effect::{None, TellBoth, TellHandler, TellSubmitter};
-    use EventType as E;
-    use State as S;
-    &[
-        step(S::Received, E::ApplicationForwarded, S::Forwarded, Gateway, None),
-        step(S::Received, E::DeliveryFailed, S::Undeliverable, Gateway, TellSubmitter),
-        step(S::Undeliverable, E::ApplicationForwarded, S::Forwarded, Gateway, TellSubmitter),
-        // The handling side may answer before our own record of its receipt is written.
-        step(S::Received, E::ApplicationAccepted, S::Accepted, Handler, TellSubmitter),
-        step(S::Forwarded, E::ApplicationAccepted, S::Accepted, Handler, TellSubmitter),
-        step(S::Undeliverable, E::ApplicationAccepted, S::Accepted, Handler, TellSubmitter),
-        step(S::Accepted, E::SupplementRequested, S::SupplementRequired, Handler, TellSubmitter),
-        step(S::SupplementRequired, E::SupplementSubmitted, S::Accepted, Submitter, TellHandler),
-        step(S::SupplementRequired, E::ApplicationExpired, S::Expired, HandlerOrGateway, TellBoth),
-        step(S::Accepted, E::ReviewReported, S::Accepted, Handler, TellSubmitter),
-        step(S::Accepted, E::DecisionMade, S::Approved, Handler, TellSubmitter),
-        step(S::Accepted, E::DecisionMade, S::Rejected, Handler, TellSubmitter),
-        step(S::Approved, E::DecisionDelivered, S::Notified, Gateway, None),
-        step(S::Rejected, E::DecisionDelivered, S::Notified, Gateway, None),
-        step(S::Received, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
-        step(S::Forwarded, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
-        step(S::Accepted, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
-        step(S::SupplementRequired, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
-        step(S::Undeliverable, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
-    ]
-};
+/// The arrows of accepting and forwarding, and those of one business besides.
+macro_rules! accept_and_forward {
+    ($($more:expr),* $(,)?) => {{
+        use Actor::{Gateway, Handler, HandlerOrGateway, Submitter};
+        use Effect::{None, TellBoth, TellHandler, TellSubmitter};
+        use EventType as E;
+        use State as S;
+        &[
+            step(S::Received, E::ApplicationForwarded, S::Forwarded, Gateway, None),
+            step(S::Received, E::DeliveryFailed, S::Undeliverable, Gateway, TellSubmitter),
+            step(S::Undeliverable, E::ApplicationForwarded, S::Forwarded, Gateway, TellSubmitter),
+            // The handling side may answer before our own record of its receipt is written.
+            step(S::Received, E::ApplicationAccepted, S::Accepted, Handler, TellSubmitter),
+            step(S::Forwarded, E::ApplicationAccepted, S::Accepted, Handler, TellSubmitter),
+            step(S::Undeliverable, E::ApplicationAccepted, S::Accepted, Handler, TellSubmitter),
+            step(S::Accepted, E::SupplementRequested, S::SupplementRequired, Handler, TellSubmitter),
+            step(S::SupplementRequired, E::SupplementSubmitted, S::Accepted, Submitter, TellHandler),
+            step(
+                S::SupplementRequired, E::ApplicationExpired, S::Expired, HandlerOrGateway, TellBoth,
+            ),
+            step(S::Accepted, E::DecisionMade, S::Approved, Handler, TellSubmitter),
+            step(S::Accepted, E::DecisionMade, S::Rejected, Handler, TellSubmitter),
+            step(S::Approved, E::DecisionDelivered, S::Notified, Gateway, None),
+            step(S::Rejected, E::DecisionDelivered, S::Notified, Gateway, None),
+            step(S::Received, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+            step(S::Forwarded, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+            step(S::Accepted, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+            step(S::SupplementRequired, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+            step(S::Undeliverable, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+            $($more),*
+        ]
+    }};
+}
+
+/// Accept and forward (异地代收代办): disability subsidy, old-age allowance, social assistance.
+/// 国办发〔2020〕35号.
+pub const ACCEPT_AND_FORWARD: Machine =
+    accept_and_forward![step(S::Accepted, E::ReviewReported, S::Accepted, Handler, TellSubmitter)];
+
+/// Accept and forward of a child: the township gives its opinion, then the county decides. What
+/// the township decides itself, by the county's leave, it reports to nobody. New papers go
+/// through the township again.
+pub const CHILD: Machine = accept_and_forward![
+    step(S::Accepted, E::ReviewReported, S::Reviewed, Handler, TellSubmitter),
+    step(S::Reviewed, E::SupplementRequested, S::SupplementRequired, Handler, TellSubmitter),
+    step(S::Reviewed, E::DecisionMade, S::Approved, Handler, TellSubmitter),
+    step(S::Reviewed, E::DecisionMade, S::Rejected, Handler, TellSubmitter),
+    step(S::Reviewed, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+];
 
 /// Nationwide handling (全国通办) of marriage: decided on the spot by the registry that took the
 /// couple in; the hub checks their status before and stores the result after. For a re-issue
 /// (补领) the check is for the archive. Decree 804.
 pub const NATIONWIDE_MARRIAGE: Machine = {
     use Actor::{Gateway, Handler, Submitter};
-    use Effect::{None, SendApplication, SendResult, TellHandler, TellSubmitter};
+    use Effect::{None, SendApplication, SendResult, TellBoth, TellHandler, TellSubmitter};
     use EventType as E;
     use State as S;
     &[
@@ -115,17 +134,19 @@ pub const NATIONWIDE_MARRIAGE: Machine = {
         step(S::Verifying, E::ArchiveAsked, S::ArchiveRequested, Handler, TellSubmitter),
         step(S::EvidenceRequired, E::SupplementSubmitted, S::Verified, Submitter, TellHandler),
         step(S::Verified, E::DecisionMade, S::Registered, Submitter, SendResult),
-        step(S::Verified, E::DecisionMade, S::Refused, Submitter, None),
+        step(S::Verified, E::DecisionMade, S::Refused, Submitter, TellHandler),
         // Without proof the registry can only refuse.
-        step(S::EvidenceRequired, E::DecisionMade, S::Refused, Submitter, None),
+        step(S::EvidenceRequired, E::DecisionMade, S::Refused, Submitter, TellHandler),
+        step(S::EvidenceRequired, E::ApplicationExpired, S::Expired, Gateway, TellBoth),
         step(S::Registered, E::DecisionDelivered, S::Uploaded, Gateway, None),
         step(S::Uploaded, E::AnnulmentNoted, S::Annulled, Handler, TellSubmitter),
-        step(S::Received, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
-        step(S::Verifying, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
-        step(S::ArchiveRequested, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
-        step(S::Verified, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
-        step(S::EvidenceRequired, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
-        step(S::Undeliverable, E::ApplicationWithdrawn, S::Withdrawn, Submitter, None),
+        // The hub holds the case from its sending on, and hears how it ended.
+        step(S::Received, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+        step(S::Verifying, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+        step(S::ArchiveRequested, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+        step(S::Verified, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+        step(S::EvidenceRequired, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
+        step(S::Undeliverable, E::ApplicationWithdrawn, S::Withdrawn, Submitter, TellHandler),
     ]
 };
 
@@ -150,6 +171,7 @@ pub const NATIONWIDE_DIVORCE: Machine = {
         step(S::EvidenceRequired, E::SupplementSubmitted, S::Cooling, Submitter, TellHandler),
         // Not accepted (不予受理): nothing proves the marriage.
         step(S::EvidenceRequired, E::DecisionMade, S::Refused, Submitter, TellHandler),
+        step(S::EvidenceRequired, E::ApplicationExpired, S::Expired, Gateway, TellBoth),
         step(S::Cooling, E::CoolingEnded, S::Collectable, Gateway, TellBoth),
         step(S::Collectable, E::CollectionLapsed, S::DeemedWithdrawn, Gateway, TellBoth),
         step(S::Collectable, E::DecisionMade, S::Registered, Submitter, SendResult),
@@ -167,18 +189,24 @@ pub const NATIONWIDE_DIVORCE: Machine = {
 };
 
 /// Every machine, with the name it is drawn under in `docs/states.md`.
-pub const MACHINES: [(&str, Machine); 3] = [
+pub const MACHINES: [(&str, Machine); 4] = [
     ("accept and forward (异地代收代办)", ACCEPT_AND_FORWARD),
+    ("children (孤儿、事实无人抚养儿童)", CHILD),
     ("marriage (结婚、补领)", NATIONWIDE_MARRIAGE),
     ("divorce (离婚)", NATIONWIDE_DIVORCE),
 ];
 
 /// Whether an event tells of something that leaves the state as it is, in every state: a limit
-/// that is near or has passed, a second application that was refused.
+/// that is near or has passed, a second application that was refused, a benefit that is paid no
+/// longer.
 pub const fn is_notice(event: EventType) -> bool {
     matches!(
         event,
-        EventType::DeadlineNear | EventType::DeadlinePassed | EventType::DuplicateRefused
+        EventType::DeadlineNear
+            | EventType::DeadlinePassed
+            | EventType::DuplicateRefused
+            | EventType::BenefitMoved
+            | EventType::BenefitEnded
     )
 }
 
@@ -255,6 +283,28 @@ mod tests {
                 assert!(alike.count() <= limit, "{a:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_the_handler_holds_of_an_ended_case_it_is_told() {
+        let ends = [State::Withdrawn, State::Refused];
+        for (name, machine) in MACHINES {
+            let ends = machine.iter().filter(|step| ends.contains(&step.to));
+            for step in ends.filter(|step| step.from != State::Booked) {
+                assert_eq!(step.effect, Effect::TellHandler, "{name}: {step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_child_the_county_decides_after_the_township() {
+        let reviewed = step_of(CHILD, State::Accepted, EventType::ReviewReported, false).unwrap();
+        assert_eq!(reviewed.to, State::Reviewed);
+        for (granted, to) in [(true, State::Approved), (false, State::Rejected)] {
+            let made = step_of(CHILD, State::Reviewed, EventType::DecisionMade, granted).unwrap();
+            assert_eq!(made.to, to);
+        }
+        assert!(step_of(CHILD, State::Reviewed, EventType::ReviewReported, false).is_none());
     }
 
     #[test]

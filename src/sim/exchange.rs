@@ -117,7 +117,9 @@ impl Exchange {
         }
         let rows = records(&sid, &field, number);
         let (start, limit) = (field("start").parse().unwrap_or(0), field("limit").parse());
-        let page: Vec<Value> = rows.into_iter().skip(start).take(limit.unwrap_or(20)).collect();
+        // Whatever is asked for, a page has two rows at most: platforms have limits of their own.
+        let limit = limit.unwrap_or(20).min(2);
+        let page: Vec<Value> = rows.into_iter().skip(start).take(limit).collect();
         told(json!({"status": "success", "result": page}))
     }
 

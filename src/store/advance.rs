@@ -1,11 +1,13 @@
 //! One step of an application, decided inside the transaction: pure functions that every store
 //! implementation calls, so that they cannot differ. Knows no SQL.
 
+use std::borrow::Cow;
+
 use prost::Message as _;
 
 use crate::{
     audit::{Entry, Kind, commitment},
-    business::{self, Outcome},
+    business::{self, adjustment},
     model::{
         clock,
         lifecycle::{self, Effect, Step},
@@ -47,6 +49,20 @@ pub fn step(
     let machine = business::machine(standing.business);
     lifecycle::step_of(machine, standing.state, event.r#type(), granted)
         .ok_or(Refusal::Illegal(standing.state))
+}
+
+/// The event with what its decision leaves to the rule.
+pub fn completed<'a>(
+    body: &pb::Application,
+    event: &'a pb::ApplicationEvent,
+) -> Cow<'a, pb::ApplicationEvent> {
+    match &event.decision {
+        Some(decision) if event.r#type() == EventType::DecisionMade => {
+            let decision = Some(adjustment::completed(body, decision));
+            Cow::Owned(pb::ApplicationEvent { decision, ..event.clone() })
+        }
+        _ => Cow::Borrowed(event),
+    }
 }
 
 /// The application's content after the event; `None` when the event changes none of it.
@@ -94,31 +110,6 @@ fn appeared(body: &pb::Application, time: i64) -> Option<pb::Application> {
     Some(present)
 }
 
-/// What becomes of the benefits by a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// As they are.
-    AsIs,
-    /// Nothing is held any more.
-    Release,
-    /// They are paid from now on and held by this application.
-    Pay,
-    /// Who held them no longer does; with `true` this application does from now on.
-    Take(bool),
-}
-
-/// What becomes of the benefits of an application by a step.
-pub fn hold(step: Step, content: &pb::Application, standing: Open) -> Hold {
-    let granted = step.event == EventType::DecisionMade && lifecycle::is_grant(step.to);
-    match business::grants(content) {
-        Outcome::Paid if granted => Hold::Pay,
-        Outcome::Moved if granted => Hold::Take(true),
-        Outcome::Ended if granted => Hold::Take(false),
-        _ if standing == Open::Open && lifecycle::is_closed(step.to) => Hold::Release,
-        _ => Hold::AsIs,
-    }
-}
-
 /// Whether an application holds what it claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open {
@@ -160,7 +151,10 @@ pub fn deliveries<'a>(
     let wanted = |party: &&&str| {
         terms.takers.contains(**party) && !(effect == Effect::TellBoth && **party == by)
     };
-    parties.iter().filter(wanted).map(|party| (kind, *party)).collect()
+    let mut told: Vec<_> = parties.iter().filter(wanted).map(|party| (kind, *party)).collect();
+    // A party that handles what it submitted is told once.
+    told.dedup();
+    told
 }
 
 /// What stands beside the content because it changes without it: clocks, open questions, route.
@@ -181,6 +175,7 @@ pub fn detail(event: &pb::ApplicationEvent) -> Vec<u8> {
         materials: event.materials.clone(),
         decision: event.decision.clone(),
         deadline: event.deadline.clone(),
+        last_paid_month: event.last_paid_month.clone(),
         ..Default::default()
     }
     .encode_to_vec()
@@ -195,6 +190,13 @@ pub struct By<'a> {
     pub system: &'a str,
     /// When, microseconds UTC.
     pub time: i64,
+}
+
+impl By<'_> {
+    /// The gateway itself.
+    pub const fn gateway(time: i64) -> Self {
+        Self { party: "gateway", system: "", time }
+    }
 }
 
 /// The audit entry of an event. `content` is what the event brought, empty for none.
@@ -231,4 +233,19 @@ pub fn message_number(id: &[u8; 16], sequence: i64, kind: DeliveryKind, party: &
     let mut number = [0; 16];
     number.copy_from_slice(&context.finish().as_ref()[..16]);
     number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_that_handles_what_it_submitted_is_told_once() {
+        let takers = ["23", "national"].map(str::to_owned).into();
+        let terms = Terms { takers, ..Terms::default() };
+        let told = |sides, by| deliveries(Effect::TellBoth, &terms, sides, by);
+        assert_eq!(told(("23", "23"), "gateway"), [(DeliveryKind::Event, "23")]);
+        assert_eq!(told(("23", "23"), "23"), []);
+        assert_eq!(told(("23", "national"), "gateway").len(), 2);
+    }
 }

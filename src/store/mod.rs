@@ -6,21 +6,25 @@
 pub mod advance;
 #[cfg(test)]
 mod contract;
+mod holding;
+mod postgres;
+mod record;
 pub mod rows;
 mod sqlite;
+mod take;
 pub mod vault;
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use crate::store::sqlite::Sqlite;
+pub use crate::store::{postgres::Postgres, sqlite::Sqlite};
 use crate::{
     audit::Entry,
     config,
-    model::{calendar::Calendar, pb},
+    model::{calendar::Calendar, divisions::Divisions, pb},
     store::{
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
@@ -211,6 +215,8 @@ pub trait Store: Send + Sync + 'static {
 pub struct Terms {
     /// The working days that limits are counted in.
     pub calendar: Arc<Calendar>,
+    /// The divisions, and what has become of those that were.
+    pub divisions: Arc<Divisions>,
     /// Codes of the parties that take deliveries; the others read events by themselves.
     pub takers: BTreeSet<String>,
 }
@@ -219,12 +225,27 @@ pub struct Terms {
 ///
 /// # Errors
 /// What is wrong and what to do, in words for the operator.
-pub fn open(
+pub async fn open(
     settings: &config::Store,
     queue: usize,
     terms: Terms,
 ) -> Result<Arc<dyn Store>, String> {
     let vault = Vault::open(&settings.key_file)?;
-    let path = settings.url.strip_prefix("sqlite://").unwrap_or(&settings.url);
-    Ok(Arc::new(Sqlite::open(Path::new(path), vault, queue, terms)?))
+    if settings.is_shared() {
+        let queues = (queue, settings.writers);
+        return Ok(Arc::new(Postgres::open(&settings.url, vault, queues, terms).await?));
+    }
+    Ok(Arc::new(Sqlite::open(settings.path(), vault, queue, terms)?))
+}
+
+/// Opens the store beside a gateway that may be running, to look and to make deliveries due again.
+///
+/// # Errors
+/// What is wrong and what to do, in words for the operator.
+pub async fn open_beside(settings: &config::Store) -> Result<Arc<dyn Store>, String> {
+    let vault = Vault::open(&settings.key_file)?;
+    if settings.is_shared() {
+        return Ok(Arc::new(Postgres::open_beside(&settings.url, vault).await?));
+    }
+    Ok(Arc::new(Sqlite::open_beside(settings.path(), vault)?))
 }

@@ -3,9 +3,12 @@
 
 use uuid::Uuid;
 
-use crate::model::{
-    pb::{self, EventType, State},
-    trace::TraceContext,
+use crate::{
+    model::{
+        pb::{self, EventType, State},
+        trace::TraceContext,
+    },
+    store::StoreError,
 };
 
 /// An idempotency key within its scope, and the content it came with.
@@ -18,6 +21,7 @@ pub struct IdempotencyKey {
 }
 
 /// A new application, checked and routed.
+#[derive(Clone)]
 pub struct NewApplication {
     /// The application with all its fields but version and times.
     pub application: Box<pb::Application>,
@@ -52,6 +56,8 @@ pub enum Accepted {
         first: Uuid,
         /// It was granted and the benefit is being paid.
         paid: bool,
+        /// What of its own claims the new one could not have, whoever has it.
+        held: Vec<[u8; 16]>,
     },
 }
 
@@ -95,6 +101,8 @@ pub enum Refusal {
     VersionConflict(i64),
     /// Its state does not allow the change.
     Illegal(State),
+    /// What it would change, end or move is paid by another place than this field names.
+    PaidElsewhere(&'static str),
 }
 
 /// The first answer to an idempotency key.
@@ -188,8 +196,8 @@ impl DeliveryKind {
 pub struct Lease {
     /// The delivery.
     pub(in crate::store) delivery: i64,
-    /// When it ends, microseconds UTC; together with the delivery it names the lease.
-    pub(in crate::store) until: i64,
+    /// Names the lease among those of its delivery: only the last one can be settled.
+    pub(in crate::store) fence: i64,
     /// The attempt that this lease is for, from 1.
     pub(in crate::store) attempt: u32,
     /// What is delivered.
@@ -261,6 +269,12 @@ impl Lease {
     /// Trace of the submission.
     pub const fn trace(&self) -> TraceContext {
         self.trace
+    }
+
+    /// The application's id.
+    pub(in crate::store) fn id(&self) -> Result<Uuid, StoreError> {
+        let id = Uuid::try_parse(&self.application.id);
+        id.map_err(|error| StoreError::Corrupt(error.to_string()))
     }
 
     /// The party it is for.

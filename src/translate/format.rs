@@ -17,6 +17,7 @@ use crate::{
     },
     translate::{
         document::{self, Wire, get, set, text},
+        found::FoundPlaces,
         mapping::{Mapping, WriteError},
         message::{Answer, Head, Kind, Message, Reply, SealKey, Status},
         ops::Op,
@@ -54,6 +55,8 @@ pub struct Format {
     pub(crate) stored: Sign,
     pub(crate) unknown: Sign,
     pub(crate) reply: ReplyPaths,
+    /// Where what the gateway found out stands in the body of an application it delivers.
+    pub(crate) found: FoundPlaces,
     pub(crate) applications: BTreeMap<Business, Mapping>,
     pub(crate) event: Option<Mapping>,
 }
@@ -64,6 +67,7 @@ pub(crate) struct ReplyPaths {
     pub(crate) code: (Vec<String>, String, String),
     pub(crate) texts: BTreeMap<&'static str, Vec<String>>,
     pub(crate) violations: (Vec<String>, String, String),
+    pub(crate) found: FoundPlaces,
 }
 
 impl Sign {
@@ -174,7 +178,9 @@ impl Format {
         let mapping = self.applications.get(&application.business()).ok_or_else(no_table)?;
         let own = self.is_of(&application.submitting_party);
         let dynamic = to_dynamic("tongban.v1.Application", &application.encode_to_vec())?;
-        self.seal(head, mapping.write(&dynamic, own)?, key)
+        let mut body = mapping.write(&dynamic, own)?;
+        self.found.write(&mut body, application, |path| mapping.their_path(path));
+        self.seal(head, body, key)
     }
 
     /// A whole message with an event, sealed when there is a key.
@@ -243,6 +249,11 @@ impl Format {
                 item
             };
             set(&mut tree, path, reply.violations.iter().map(told).collect());
+        }
+        if let Some(application) = &reply.application {
+            let (kind, business) = (Kind::Application, application.business());
+            let theirs = |path: &str| self.their_path(kind, business, path);
+            self.reply.found.write(&mut tree, application, theirs);
         }
         document::print(wire, &self.root, &tree)
     }

@@ -10,6 +10,7 @@ use crate::{
         check,
         document::{self, Wire, parse},
         format::{Format, HeadField, ReplyPaths, Sign},
+        found::FoundPlaces,
         mapping::Mapping,
         message::{HEAD_FIELDS, Kind},
         node::{Faults, Keys, Node},
@@ -200,6 +201,7 @@ fn envelope(party: &str, root: &Node, faults: &mut Faults<'_>) -> Option<Format>
         stored: Sign::default(),
         unknown: Sign::default(),
         reply: ReplyPaths::default(),
+        found: FoundPlaces::default(),
         applications: BTreeMap::new(),
         event: None,
     };
@@ -312,12 +314,17 @@ fn answers(format: &mut Format, keys: &mut Keys<'_>, faults: &mut Faults<'_>) {
             (document::path(&text("path")), text("field"), text("description"));
         item.done(faults);
     }
+    format.reply.found = FoundPlaces::take(&mut reply, faults);
     for name in ["message", "message_number", "application_id", "state", "reason", "trace_id"] {
         if let Some(path) = reply.text(name, faults) {
             format.reply.texts.insert(name, document::path(&path));
         }
     }
     reply.done(faults);
+    if let Some(mut found) = keys.take("found").and_then(Node::keys) {
+        format.found = FoundPlaces::take(&mut found, faults);
+        found.done(faults);
+    }
 }
 
 fn sign(keys: &mut Keys<'_>, key: &str, faults: &mut Faults<'_>) -> Sign {

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use aws_lc_rs::hmac;
 use serde_json::Value;
 
-use crate::model::{pb::Business, problem::Violation};
+use crate::model::{
+    pb::{self, Business},
+    problem::Violation,
+};
 
 /// What a message carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,4 +133,6 @@ pub struct Reply {
     pub violations: Vec<Violation>,
     /// The trace, 32 hexadecimal digits.
     pub trace_id: String,
+    /// The application that was taken: who decides, what is to be made sure of, by when.
+    pub application: Option<Box<pb::Application>>,
 }

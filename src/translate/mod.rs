@@ -5,6 +5,7 @@
 mod check;
 mod document;
 mod format;
+mod found;
 mod load;
 mod mapping;
 mod message;

@@ -205,7 +205,7 @@ message = "ApplicationEvent"
 drops = [
   { path = "id", why = "x" }, { path = "acceptanceNumber", why = "x" }, { path = "business", why = "x" },
   { path = "sequence", why = "x" }, { path = "state", why = "x" }, { path = "time", why = "x" },
-  { path = "party", why = "x" }, { path = "missingMaterials", why = "x" },
+  { path = "party", why = "x" }, { path = "missingMaterials", why = "x" }, { path = "lastPaidMonth", why = "x" },
   { path = "materials", why = "x" }, { path = "decision", why = "x" }, { path = "deadline", why = "x" },
 ]
 field = [

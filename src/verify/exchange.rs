@@ -175,9 +175,10 @@ impl Exchange {
         more: &[(&str, &str)],
         (until, trace): (Instant, &TraceContext),
     ) -> Result<Vec<Value>, Refused> {
-        let mut records = Vec::new();
-        for page in 0..self.pages {
-            let (start, limit) = ((page * self.page).to_string(), self.page.to_string());
+        let mut records: Vec<Value> = Vec::new();
+        let mut before = 0;
+        while records.len() < self.pages * self.page {
+            let (start, limit) = (records.len().to_string(), self.page.to_string());
             let mut fields = match question {
                 Question::Marriage | Question::Divorce => {
                     // One person of either sex is asked for by the man's fields.
@@ -188,11 +189,13 @@ impl Exchange {
             fields.extend(more.iter().filter(|(_, value)| !value.is_empty()));
             fields.extend([("start", start.as_str()), ("limit", limit.as_str())]);
             let found = self.one_page(service, &fields, (until, trace)).await?;
-            let last = found.len() != self.page;
-            records.extend(found);
-            if last {
+            // A platform may give shorter pages than it was asked for: only an empty one is the end,
+            // or the same again from one that passes over `start`.
+            if found.is_empty() || records.get(before..) == Some(found.as_slice()) {
                 return Ok(records);
             }
+            before = records.len();
+            records.extend(found);
         }
         Err(Refused::Failed(Failure::new("more records than are read", Duration::from_secs(600))))
     }

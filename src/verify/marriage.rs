@@ -6,7 +6,7 @@
 
 use jiff::civil::Date;
 
-use crate::{model::pb::MaritalStatus, verify::number};
+use crate::model::{pb::MaritalStatus, resident_id};
 
 /// One record, from whichever library.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(super) fn to_each_other(man: &str, his: &[Record], woman: &str, hers: &[Reco
             .collect();
         status(records) == MaritalStatus::Married
             && latest(&marriages).is_some_and(|record| {
-                number::same(&record.man, man) && number::same(&record.woman, woman)
+                resident_id::same(&record.man, man) && resident_id::same(&record.woman, woman)
             })
     };
     couple(his) && couple(hers)

@@ -13,7 +13,6 @@ mod exchange;
 mod key;
 mod marriage;
 mod memory;
-mod number;
 mod read;
 mod registry;
 mod repair;
@@ -28,7 +27,7 @@ use reqwest::Client;
 
 use crate::{
     config::{Party, Tls},
-    model::{fault::Fault, pb, trace::TraceContext},
+    model::{fault::Fault, pb, resident_id, trace::TraceContext},
     telemetry, tls,
     verify::{
         exchange::{Exchange, Question},
@@ -252,7 +251,7 @@ impl Verifier {
         }
         let hub = self.hub.as_ref().ok_or_else(|| silent("marriage", &not_connected()))?;
         // Old records stand under the 15-digit number, new ones under the other: both are asked.
-        let forms = number::forms(subject.number);
+        let forms = resident_id::forms(subject.number);
         let national = try_join_all(forms.iter().map(|form| async move {
             let person = Subject { name: subject.name, number: form };
             self.ask(Question::Marriage, person, &[], trace).await

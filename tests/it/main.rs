@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod benefits;
 mod cli;
 mod clients;
 mod compare;
@@ -25,6 +26,7 @@ mod keeping;
 mod limits;
 mod mistakes;
 mod papers;
+mod races;
 mod receiver;
 mod reconcile;
 mod restart;

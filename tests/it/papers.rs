@@ -131,6 +131,29 @@ pub(crate) fn child(n: u32, home: &str) -> Value {
     })
 }
 
+/// An application for social assistance of person `n`, decided in `home`: 1 the subsistence
+/// allowance of a household with these other members, 2 support of the extremely poor.
+pub(crate) fn assistance(n: u32, home: &str, kind: &str, members: &[u32]) -> Value {
+    let member = |n: &u32| {
+        let id = citizen("230103", "20010405", *n, true);
+        json!({"name": "娜仁", "residentId": id, "relation": "20"})
+    };
+    let mut paper = subsidy(n, home);
+    paper.as_object_mut().unwrap().remove("disabilitySubsidy");
+    paper["business"] = "SOCIAL_ASSISTANCE".into();
+    paper["socialAssistance"] = json!({
+        "kind": kind,
+        "areaKind": "1",
+        "members": members.iter().map(member).collect::<Vec<_>>(),
+        "monthlyIncomeFen": "60000",
+        "savingsFen": "100000",
+        "authorisationNumber": "HDSQ-2026-0001",
+        "hardshipCause": "01",
+        "withoutMeansOrSupport": kind == "2"
+    });
+    paper
+}
+
 /// A marriage registration of couple `n` at a registry in Guangzhou.
 pub(crate) fn marriage(n: u32) -> Value {
     let spouse = |name: &str, male: bool, born: &str| {

@@ -1,10 +1,11 @@
 //! Old division codes find today's authority, the answer says so, and a split is asked about.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     harness::{House, Plan},
     papers,
+    receiver::{Dialect, Receiver},
 };
 
 /// A code as it stood, and the county-level division it belongs to today; the year of the change.
@@ -115,4 +116,52 @@ async fn what_a_county_handed_down_is_decided_by_the_township() {
     let kinds: Vec<_> =
         taken["deadlines"].as_array().unwrap().iter().map(|one| &one["kind"]).collect();
     assert_eq!(kinds, ["FORWARD"]);
+    assert!(!asked(&taken).contains(&"R1"), "{taken}");
+    // Which of the townships is asked, not guessed: six digits name the county, and those of a
+    // town under a code that is gone name none that stands.
+    for (n, home) in [(2, "230103"), (3, "230702001")] {
+        let mut unclear = papers::subsidy(n, home);
+        for part in ["business", "socialAssistance"] {
+            unclear[part] = paper[part].clone();
+        }
+        unclear.as_object_mut().unwrap().remove("disabilitySubsidy");
+        let taken = caller.submit(&format!("t-{n}"), &unclear).await.expect(201).json();
+        assert_eq!(taken["handlingAuthority"]["level"], "TOWNSHIP");
+        assert!(asked(&taken).contains(&"R1"), "{taken}");
+    }
+}
+
+/// The rules that ended in a question.
+fn asked(application: &Value) -> Vec<&str> {
+    let checks = application["checks"].as_array().unwrap();
+    checks.iter().map(|check| check["rule"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_party_reads_who_decides_and_what_is_open_in_its_own_format() {
+    let hub = Receiver::bind().await;
+    let house = House::start(Plan::new().endpoint("national", &hub.url)).await;
+    let hub = hub.open(Dialect::National, &house.certificates("national"));
+    // 闸北区 went into 静安区 in 2015.
+    let document = papers::golden("23-disability.json", 7).replace("510104001002", "310108");
+    let taken = house.caller("23").native("/native/disability_subsidy", &document).await;
+    let reply = taken.expect(200).json();
+    let office = &reply["sj"]["bljg"];
+    assert_eq!(office["jgmc"], "上海市静安区民政局", "{reply}");
+    assert_eq!(
+        (office["qhdm"].as_str(), office["yqhdm"].as_str()),
+        (Some("310106"), Some("310108"))
+    );
+    let open = reply["sj"]["hcsx"].as_array().unwrap();
+    let living = open.iter().find(|one| one["gzbh"] == "S9a").unwrap();
+    assert_eq!(living["zd"], "ywsj.sqr.sfzh", "named as the party writes it: {reply}");
+    assert!(!living["sm"].as_str().unwrap().is_empty());
+    assert_eq!(reply["sj"]["blsx"][0]["sxlb"], "FORWARD");
+    hub.stores(1).await;
+    let delivered: Value = serde_json::from_str(&hub.messages()[0].body).unwrap();
+    let body = &delivered["body"];
+    assert_eq!(body["handling_org"]["former_area"], "310108", "{body}");
+    assert_eq!(body["handling_org"]["name"], "上海市静安区民政局");
+    assert_eq!(body["to_verify"].as_array().unwrap().len(), open.len());
+    assert_eq!(body["time_limits"][0]["kind"], "FORWARD");
 }

@@ -248,6 +248,8 @@ struct Manner {
     play: Play,
     /// Marriage records of anybody.
     rows: usize,
+    /// Most records on a page, whatever is asked for.
+    page: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -266,7 +268,13 @@ enum Play {
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { key_millis: 3_600_000, delay: Duration::ZERO, play: Play::Well, rows: 0 }
+        Self {
+            key_millis: 3_600_000,
+            delay: Duration::ZERO,
+            play: Play::Well,
+            rows: 0,
+            page: usize::MAX,
+        }
     }
 }
 
@@ -426,7 +434,7 @@ async fn told(
         pairs.into_iter().find(|pair| pair.0 == name).map_or(0, |pair| pair.1.parse().unwrap())
     };
     let rows = if sid == MARRIAGE { manner.rows } else { 0 };
-    let rows = (field("start")..rows).take(field("limit"));
+    let rows = (field("start")..rows).take(field("limit").min(manner.page));
     let rows: Vec<Value> = rows
         .map(|n| {
             let operation = if n % 2 == 0 { "IA" } else { "IB" };
@@ -546,6 +554,11 @@ async fn all_pages_are_read_or_nothing_is_said() {
     hub.set(|manner| manner.rows = 20);
     let man = marital(&caller, &young()).await.expect(200).json()["man"].clone();
     assert_eq!((&man["records"], &man["status"]), (&json!(20), &json!("DIVORCED")));
+    // A platform with shorter pages than it is asked for hides nothing.
+    hub.set(|manner| (manner.rows, manner.page) = (25, 4));
+    let man = marital(&caller, &young()).await.expect(200).json()["man"].clone();
+    assert_eq!((&man["records"], &man["status"]), (&json!(25), &json!("MARRIED")));
+    hub.set(|manner| manner.page = usize::MAX);
     // Three pages of ten are read at most; what may follow is not guessed.
     hub.set(|manner| manner.rows = 30);
     marital(&caller, &young()).await.expect(503);

@@ -49,16 +49,22 @@ impl Case {
 
     /// What is said on that day, in order.
     fn said(&mut self, day: &str) -> Vec<EventType> {
+        self.strikes(day).into_iter().map(|struck| struck.event).collect()
+    }
+
+    fn strikes(&mut self, day: &str) -> Vec<Strike> {
         let mut said = Vec::new();
         while let Some(struck) =
             strike(self.limits, &mut self.deadlines, self.state, morning(day), &self.calendar)
         {
-            said.push(struck.event);
+            said.push(struck);
             assert!(said.len() < 9, "{said:?}");
         }
-        // What has been said does not wake again; what is to be said lies ahead.
+        // What has been said does not wake again; what is to be said lies ahead. Estimates are
+        // looked at again each day.
         let wake = wake(self.limits, &self.deadlines, self.state);
-        assert!(wake.is_none_or(|wake| wake > morning(day)), "{day}");
+        let estimated = self.deadlines.iter().any(|one| one.estimated && is_active(one));
+        assert!(estimated || wake.is_none_or(|wake| wake > morning(day)), "{day}");
         said
     }
 
@@ -74,86 +80,109 @@ impl Case {
 
 use EventType as E;
 
-/// business, limit, day it is counted from, day before near, near, last day, day after.
-type Boundary = (Business, DeadlineKind, &'static str, [&'static str; 4]);
+/// One row of `boundaries.txt`.
+struct Boundary<'a> {
+    business: Business,
+    kind: DeadlineKind,
+    window: &'a str,
+    from: &'a str,
+    quiet: &'a str,
+    near: &'a str,
+    last: &'a str,
+    after: &'a str,
+}
 
-const BOUNDARIES: &[Boundary] = &[
-    // 3 working days over the Spring Festival of 2026 (14 worked, 15-23 off).
-    (
-        Business::DisabilitySubsidy,
-        DeadlineKind::Forward,
-        "2026-02-13",
-        ["2026-02-24", "2026-02-25", "2026-02-25", "2026-02-26"],
-    ),
-    (
-        Business::ChildRecognition,
-        DeadlineKind::Forward,
-        "2025-09-29",
-        ["2025-10-09", "2025-10-10", "2025-10-10", "2025-10-11"],
-    ),
-    (
-        Business::OldAgeAllowance,
-        DeadlineKind::Forward,
-        "2024-02-27",
-        ["2024-02-29", "2024-03-01", "2024-03-01", "2024-03-02"],
-    ),
-    (
-        Business::SocialAssistance,
-        DeadlineKind::Forward,
-        "2026-04-02",
-        ["2026-04-07", "2026-04-08", "2026-04-08", "2026-04-09"],
-    ),
-    // 10 working days over National Day 2025 (28 September worked, 1-8 off, 11 October worked).
-    (
-        Business::DisabilitySubsidy,
-        DeadlineKind::Decision,
-        "2025-09-24",
-        ["2025-10-10", "2025-10-11", "2025-10-14", "2025-10-15"],
-    ),
-    (
-        Business::ChildRecognition,
-        DeadlineKind::TownshipOpinion,
-        "2024-02-08",
-        ["2024-02-29", "2024-03-01", "2024-03-06", "2024-03-07"],
-    ),
-    (
-        Business::OldAgeAllowance,
-        DeadlineKind::Decision,
-        "2026-03-02",
-        ["2026-03-23", "2026-03-24", "2026-03-30", "2026-03-31"],
-    ),
-    (
-        Business::SocialAssistance,
-        DeadlineKind::Decision,
-        "2026-03-02",
-        ["2026-04-02", "2026-04-03", "2026-04-14", "2026-04-15"],
-    ),
-];
+fn boundaries() -> impl Iterator<Item = Boundary<'static>> {
+    let lines = include_str!("boundaries.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let [business, kind, window, from, quiet, near, last, after] = cells[..] else {
+            panic!("{line}");
+        };
+        let business = Business::from_code(business).unwrap();
+        let kind = DeadlineKind::from_str_name(kind).unwrap();
+        Boundary { business, kind, window, from, quiet, near, last, after }
+    })
+}
+
+impl Boundary<'_> {
+    /// An application in which the limit begins on `from`.
+    fn case(&self) -> Case {
+        use DeadlineKind as K;
+        if self.kind == K::Appearance {
+            return booked(self.from, self.last);
+        }
+        let mut case = Case::taken(self.business, self.from, self.from);
+        let couple = business::travel(self.business) == business::Travel::ToNationalHub;
+        let from = self.from;
+        match self.kind {
+            K::Forward => return case,
+            K::Supplement if couple => {
+                case.step(from, E::CheckConflict, State::EvidenceRequired);
+                return case;
+            }
+            K::CoolingOff => {
+                case.step(from, E::CheckPassed, State::Cooling);
+                return case;
+            }
+            K::Collection => {
+                case.step(from, E::CheckPassed, State::Cooling);
+                let cooled = due(case.last(K::CoolingOff)).unwrap().tomorrow().unwrap().to_string();
+                assert_eq!(case.said(&cooled), [E::CoolingEnded]);
+                case.step(&cooled, E::CoolingEnded, State::Collectable);
+                return case;
+            }
+            _ => {}
+        }
+        case.step(from, E::ApplicationForwarded, State::Forwarded);
+        let (event, state) = match self.kind {
+            K::CountyDecision => (E::ReviewReported, State::Accepted),
+            K::Supplement => (E::SupplementRequested, State::SupplementRequired),
+            K::Notice => (E::DecisionMade, State::Approved),
+            _ => (E::ApplicationAccepted, State::Accepted),
+        };
+        case.step(from, event, state);
+        case
+    }
+
+    /// What this limit says on that day.
+    fn said(&self, case: &mut Case, day: &str) -> Vec<EventType> {
+        let said = case.strikes(day).into_iter().filter(|one| one.deadline.kind() == self.kind);
+        said.map(|one| one.event).collect()
+    }
+}
 
 #[test]
 fn each_limit_speaks_on_its_day_and_not_before() {
-    for (business, kind, from, [quiet, near, last, after]) in BOUNDARIES {
-        let forward = *kind == DeadlineKind::Forward;
-        // A forwarded application's own first limit is met and says nothing more.
-        let case = || {
-            let mut case = Case::taken(*business, from, from);
-            if !forward {
-                case.step(from, E::ApplicationForwarded, State::Forwarded);
-            }
-            case
-        };
-        let at = format!("{business:?} {kind:?}");
-        assert_eq!(case().last(*kind).near, *near, "{at}");
-        assert_eq!(case().last(*kind).due, *last, "{at}");
-        assert_eq!(case().said(quiet), [], "{at}");
-        assert_eq!(case().said(near), [E::DeadlineNear], "{at}");
-        assert_eq!(case().said(last), [E::DeadlineNear], "{at}");
-        assert_eq!(case().left(*kind, last), 0, "{at}");
-        assert_eq!(case().said(after), [E::DeadlinePassed], "{at}");
-        let mut twice = case();
-        assert_eq!(twice.said(near), [E::DeadlineNear], "{at}");
-        assert_eq!(twice.said(after), [E::DeadlinePassed], "{at}");
-        assert_eq!(twice.said(after), [], "{at}");
+    for row in boundaries() {
+        let at = format!("{:?} {:?} {}", row.business, row.kind, row.window);
+        let limit = business::limits(row.business).iter().find(|limit| limit.kind == row.kind);
+        let passing = limit.unwrap().passing.map_or(E::DeadlinePassed, |(_, event)| event);
+        assert_eq!(row.case().last(row.kind).near, row.near, "{at}");
+        assert_eq!(row.case().last(row.kind).due, row.last, "{at}");
+        assert_eq!(row.said(&mut row.case(), row.quiet), [], "{at}");
+        assert_eq!(row.said(&mut row.case(), row.near), [E::DeadlineNear], "{at}");
+        assert_eq!(row.said(&mut row.case(), row.last), [E::DeadlineNear], "{at}");
+        assert_eq!(row.case().left(row.kind, row.last), 0, "{at}");
+        assert_eq!(row.said(&mut row.case(), row.after), [passing], "{at}");
+        let mut twice = row.case();
+        assert_eq!(row.said(&mut twice, row.near), [E::DeadlineNear], "{at}");
+        assert_eq!(row.said(&mut twice, row.after), [passing], "{at}");
+        assert_eq!(row.said(&mut twice, row.after), [], "{at}");
+    }
+}
+
+#[test]
+fn every_limit_is_tried_over_both_festivals_and_the_leap_day() {
+    for business in Business::ALL {
+        for limit in business::limits(business) {
+            let rows =
+                boundaries().filter(|row| (row.business, row.kind) == (business, limit.kind));
+            let mut windows: Vec<&str> = rows.map(|row| row.window).collect();
+            windows.sort_unstable();
+            let all = ["29 february", "national day", "spring festival"];
+            assert_eq!(windows, all, "{business:?} {:?}", limit.kind);
+        }
     }
 }
 
@@ -260,33 +289,40 @@ fn a_divorce_cools_and_is_collected_in_its_days_both_ends_moved_off_rest_days() 
 }
 
 #[test]
-fn a_cooling_off_period_that_ended_before_the_check_ends_when_the_check_has_passed() {
+fn a_check_that_passes_after_the_period_begins_it_and_one_within_it_does_not() {
     let mut case = Case::taken(Business::DivorceRegistration, "2026-01-05", "2026-02-10");
     assert_eq!(case.said("2026-02-10"), [], "nobody may collect what is not checked");
     case.step("2026-02-10", E::CheckPassed, State::Cooling);
-    assert!(wake(case.limits, &case.deadlines, case.state).unwrap() < morning("2026-02-10"));
-    assert_eq!(case.said("2026-02-10"), [E::CoolingEnded]);
+    assert_eq!(case.last(DeadlineKind::CoolingOff).started, "2026-02-10");
+    assert_eq!(case.last(DeadlineKind::CoolingOff).due, "2026-03-12");
+    assert_eq!(case.said("2026-02-10"), []);
+    let mut case = Case::taken(Business::DivorceRegistration, "2026-01-05", "2026-02-04");
+    case.step("2026-02-04", E::CheckPassed, State::Cooling);
+    assert_eq!(case.last(DeadlineKind::CoolingOff).due, "2026-02-04");
 }
 
-#[test]
-fn a_booked_couple_that_does_not_come_is_a_no_show_the_day_after() {
+/// A couple that booked on one day for another.
+fn booked(accepted: &str, day: &str) -> Case {
     let mut application = pb::Application {
-        accept_time: Some(to_proto(morning("2026-05-11"))),
+        accept_time: Some(to_proto(morning(accepted))),
         details: Some(Details::MarriageRegistration(pb::MarriageRegistration {
-            registration_date: "2026-05-20".into(),
+            registration_date: day.to_owned(),
             ..Default::default()
         })),
         ..Default::default()
     };
     application.set_business(Business::MarriageRegistration);
-    application.set_state(State::Received);
-    assert!(Case::of(&application, "2026-05-11").deadlines.is_empty(), "they are there");
     application.set_state(State::Booked);
-    let mut case = Case::of(&application, "2026-05-11");
+    Case::of(&application, accepted)
+}
+
+#[test]
+fn a_booked_couple_that_does_not_come_is_a_no_show_the_day_after() {
+    let mut case = booked("2026-05-11", "2026-05-20");
     assert_eq!(case.said("2026-05-19"), []);
     assert_eq!(case.said("2026-05-20"), [E::DeadlineNear]);
     assert_eq!(case.said("2026-05-21"), [E::AppearanceMissed]);
-    let mut case = Case::of(&application, "2026-05-11");
+    let mut case = booked("2026-05-11", "2026-05-20");
     case.step("2026-05-20", E::ApplicationAccepted, State::Received);
     assert_eq!(case.last(DeadlineKind::Appearance).state(), DeadlineState::Met);
     assert_eq!(case.said("2026-05-21"), []);
@@ -311,6 +347,84 @@ fn a_limit_into_a_year_without_calendar_says_that_it_is_an_estimate() {
     assert!(case.last(DeadlineKind::Decision).estimated);
     let within = Case::taken(Business::DisabilitySubsidy, "2026-03-02", "2026-03-02");
     assert!(!within.last(DeadlineKind::Forward).estimated);
+}
+
+#[test]
+fn a_couple_that_is_there_has_no_appearance_to_miss() {
+    let case = Case::taken(Business::MarriageRegistration, "2026-05-11", "2026-05-11");
+    assert!(case.deadlines.is_empty());
+}
+
+#[test]
+fn an_application_whose_papers_are_not_complete_has_no_clock_yet() {
+    let mut application = pb::Application {
+        accept_time: Some(to_proto(morning("2026-03-02"))),
+        ..Default::default()
+    };
+    application.set_business(Business::DisabilitySubsidy);
+    application.set_state(State::Received);
+    assert!(Case::of(&application, "2026-03-02").deadlines.is_empty());
+}
+
+/// The official calendar without its last year, whose days are then estimates.
+fn a_year_ago() -> (Calendar, i16) {
+    let folder = std::env::temp_dir().join(format!("tongban-year-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for year in [2024, 2025] {
+        let file = format!("config/calendar/{year}.csv");
+        let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        std::fs::copy(from, folder.join(format!("{year}.csv"))).unwrap();
+    }
+    let calendar = Calendar::load(&folder).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    (calendar, 2025)
+}
+
+#[test]
+fn an_estimate_is_counted_anew_once_the_year_is_published() {
+    let mut case = Case::taken(Business::DisabilitySubsidy, "2025-12-29", "2025-12-29");
+    case.calendar = a_year_ago().0;
+    case.step("2025-12-29", E::ApplicationForwarded, State::Forwarded);
+    // Without the notice: 30, 31 December, 2 January, 5 to 9, 12, 13.
+    assert_eq!(case.last(DeadlineKind::Decision).due, "2026-01-13");
+    assert!(case.last(DeadlineKind::Decision).estimated);
+    case.calendar = official();
+    // 2 January is off and Sunday, the 4th, worked: the same day, for certain.
+    let shown = shown(&case.deadlines, morning("2026-01-05"), &case.calendar);
+    let decision = shown.iter().find(|one| one.kind() == DeadlineKind::Decision).unwrap();
+    assert_eq!((decision.due.as_str(), decision.estimated), ("2026-01-13", false));
+    // Over the Spring Festival it moves by the days that nobody could know, and speaks by them.
+    let mut case = Case::taken(Business::SocialAssistance, "2025-12-29", "2025-12-29");
+    case.calendar = a_year_ago().0;
+    case.step("2025-12-29", E::ApplicationForwarded, State::Forwarded);
+    assert_eq!(case.last(DeadlineKind::Decision).due, "2026-02-10");
+    case.step("2026-01-05", E::ApplicationAccepted, State::Accepted)
+        .step("2026-01-06", E::SupplementRequested, State::SupplementRequired)
+        .step("2026-01-12", E::SupplementSubmitted, State::Accepted);
+    assert_eq!(case.last(DeadlineKind::Decision).due, "2026-02-16");
+    case.calendar = official();
+    assert_eq!(case.said("2026-02-10"), [E::DeadlineNear]);
+    assert_eq!(case.last(DeadlineKind::Decision).due, "2026-02-14", "a worked Saturday");
+    assert_eq!(case.said("2026-02-15"), [E::DeadlinePassed]);
+}
+
+#[test]
+fn nobody_loses_a_right_by_an_estimate() {
+    let mut case = Case::taken(Business::DivorceRegistration, "2025-11-20", "2025-11-20");
+    case.calendar = a_year_ago().0;
+    case.step("2025-11-20", E::CheckPassed, State::Cooling);
+    assert_eq!(case.said("2025-12-23"), [E::CoolingEnded], "the 20th was a Saturday");
+    case.step("2025-12-23", E::CoolingEnded, State::Collectable);
+    let collection = case.last(DeadlineKind::Collection);
+    assert!(collection.estimated);
+    assert_eq!(collection.due, "2026-01-21");
+    assert_eq!(case.said("2026-01-16"), [E::DeadlineNear]);
+    assert_eq!(case.said("2026-01-22"), [], "not that they did not come");
+    let asked = wake(case.limits, &case.deadlines, case.state);
+    let again = wake_later(asked, morning("2026-01-22")).unwrap();
+    assert_eq!(again, midnight(date(2026, 1, 23)), "it is looked at every day");
+    case.calendar = official();
+    assert_eq!(case.said("2026-01-23"), [E::CollectionLapsed]);
 }
 
 #[test]

@@ -20,10 +20,9 @@ fn supplement(id: Uuid, now: i64) -> Change {
     Change { party: "23".into(), now, ..change(id, 4, event, None) }
 }
 
-#[tokio::test]
-async fn papers_that_do_not_come_end_the_application_and_both_sides_are_told() {
-    let place = Place::new();
-    let store = place.open();
+async fn papers_that_do_not_come_end_the_application_and_both_sides_are_told(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let id = asked(&*store).await;
     let now = clock::now_micros();
     assert_eq!(store.strike(now, 10).await.unwrap(), 0);
@@ -46,21 +45,19 @@ async fn papers_that_do_not_come_end_the_application_and_both_sides_are_told() {
     assert_eq!(store.totals().await.unwrap().due, 2 + 2 + 2);
 }
 
-#[tokio::test]
-async fn a_late_step_finds_that_the_limit_spoke_first_though_nobody_looked() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_late_step_finds_that_the_limit_spoke_first_though_nobody_looked(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let id = asked(&*store).await;
     drop(store);
-    let store = place.open();
+    let store = place.open().await;
     let late = store.apply(supplement(id, clock::now_micros() + 60 * DAY)).await.unwrap();
     assert!(matches!(late, Applied::Refused(Refusal::Illegal(State::Expired))), "{late:?}");
 }
 
-#[tokio::test]
-async fn papers_in_time_arrive_once_and_the_clock_goes_on() {
-    let place = Place::new();
-    let store = place.open();
+async fn papers_in_time_arrive_once_and_the_clock_goes_on(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let id = asked(&*store).await;
     let now = clock::now_micros();
     let paused = store.application(id).await.unwrap().unwrap().deadlines;
@@ -78,11 +75,10 @@ async fn papers_in_time_arrive_once_and_the_clock_goes_on() {
     assert_eq!(decision(&running).state(), pb::DeadlineState::Running);
 }
 
-#[tokio::test]
-async fn a_decision_and_a_withdrawal_that_cross_leave_one_of_them() {
+async fn a_decision_and_a_withdrawal_that_cross_leave_one_of_them(engine: Engine) {
     for decision_first in [true, false] {
-        let place = Place::new();
-        let store = place.open();
+        let place = Place::new(engine);
+        let store = place.open().await;
         let id = accepted(&*store, 1).await;
         let accept = change(id, 2, EventType::ApplicationAccepted, None);
         assert!(matches!(store.apply(accept).await.unwrap(), Applied::Done(_)));
@@ -98,3 +94,10 @@ async fn a_decision_and_a_withdrawal_that_cross_leave_one_of_them() {
         assert!(matches!(crossed, Applied::Refused(Refusal::Illegal(now)) if now == state));
     }
 }
+
+promises![
+    papers_that_do_not_come_end_the_application_and_both_sides_are_told,
+    a_late_step_finds_that_the_limit_spoke_first_though_nobody_looked,
+    papers_in_time_arrive_once_and_the_clock_goes_on,
+    a_decision_and_a_withdrawal_that_cross_leave_one_of_them,
+];

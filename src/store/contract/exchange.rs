@@ -1,6 +1,6 @@
 //! What reconciliation reads and repairs.
 
-use super::{HOUR, Place, accepted, lease_one};
+use super::{Engine, HOUR, Place, accepted, lease_one, promises};
 use crate::{
     model::clock,
     store::{
@@ -9,10 +9,9 @@ use crate::{
     },
 };
 
-#[tokio::test]
-async fn a_day_of_deliveries_is_read_and_a_lost_one_is_sent_again_with_a_question() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_day_of_deliveries_is_read_and_a_lost_one_is_sent_again_with_a_question(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
     let store: &dyn Store = &*store;
     let id = accepted(store, 1).await;
     let now = clock::now_micros();
@@ -49,3 +48,5 @@ async fn a_day_of_deliveries_is_read_and_a_lost_one_is_sent_again_with_a_questio
     store.settle(again, Settlement::Delivered).await.unwrap();
     assert_eq!(store.header(id).await.unwrap().unwrap().state, state, "no second step");
 }
+
+promises![a_day_of_deliveries_is_read_and_a_lost_one_is_sent_again_with_a_question,];

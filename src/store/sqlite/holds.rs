@@ -1,73 +1,69 @@
 //! One person, one benefit: who holds a benefit, because of an open application or because it is
 //! paid, and what becomes of it.
 
-use std::sync::PoisonError;
+use std::{collections::BTreeSet, sync::PoisonError};
 
 use rusqlite::params;
 
 use crate::{
-    business,
     model::{
-        lifecycle::{self, Step},
+        lifecycle,
         pb::{self, EventType},
     },
     store::{
         StoreError,
-        advance::{self, By, Hold, Open},
-        rows::Accepted,
+        advance::{By, Open},
+        holding::{self, Benefit, Holding},
+        record::ApplicationRow,
+        rows::{Accepted, NewApplication},
         sqlite::{
-            read::{self, ApplicationRow},
-            write::take,
+            read,
+            write::{Cause, take},
             writer::Scope,
         },
     },
 };
 
-/// Who holds the benefits after the step.
+/// The applications that hold one of the benefits.
+pub(super) fn holders(
+    scope: &Scope<'_>,
+    benefits: &[Benefit],
+) -> Result<Vec<ApplicationRow>, StoreError> {
+    let ids: BTreeSet<_> = benefits.iter().filter_map(|one| holder(scope, &[*one])).collect();
+    let rows = ids.into_iter().map(|id| {
+        let row = read::by_id(scope.transaction, uuid::Uuid::from_bytes(id))?;
+        row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()))
+    });
+    rows.collect()
+}
+
+/// Writes who holds the benefits after a step, and what the rows themselves say of it.
 pub(super) fn settle(
     scope: &mut Scope<'_>,
     row: &ApplicationRow,
-    step: Step,
-    content: &pb::Application,
+    holding: &Holding,
+    now: i64,
 ) -> Result<(), StoreError> {
-    let hold = advance::hold(step, content, row.open);
-    let paid = match hold {
-        Hold::AsIs => return Ok(()),
-        Hold::Release => {
-            scope.overlay.close(&row.benefits);
-            set_open(scope, &row.id, Open::Closed)?;
-            return Ok(());
-        }
-        Hold::Pay | Hold::Take(_) => business::held(content),
-    };
-    let paid: Vec<[u8; 16]> = paid.iter().map(|text| scope.vault.digest(text)).collect();
-    if let Hold::Take(_) = hold {
-        for benefit in &paid {
-            if let Some(before) = holder(scope, &[*benefit]) {
-                set_open(scope, &before, Open::Closed)?;
+    if let Some(taking) = &holding.taken {
+        for mut before in holders(scope, taking.benefits())? {
+            let (gone, notice) = holding::lose(&mut before, taking);
+            scope.overlay.close(&gone);
+            write(scope, &before)?;
+            if let Some((step, event)) = notice {
+                take(scope, &mut before, Cause { step, event: &event, by: By::gateway(now) })?;
             }
         }
-        scope.overlay.close(&paid.concat());
     }
-    scope.overlay.close(&row.benefits);
-    if hold == Hold::Take(false) {
-        set_open(scope, &row.id, Open::Closed)?;
-    } else {
-        scope.overlay.open(&paid, row.id);
-        scope
-            .transaction
-            .prepare_cached("UPDATE applications SET benefits = ?2 WHERE seq = ?1")?
-            .execute(params![row.seq, paid.concat()])?;
-        set_open(scope, &row.id, Open::Paid)?;
-    }
-    Ok(())
+    scope.overlay.close(&holding.freed);
+    scope.overlay.open(&holding.held, row.id);
+    write(scope, row)
 }
 
-fn set_open(scope: &Scope<'_>, id: &[u8; 16], open: Open) -> Result<(), StoreError> {
+fn write(scope: &Scope<'_>, row: &ApplicationRow) -> Result<(), StoreError> {
     scope
         .transaction
-        .prepare_cached("UPDATE applications SET open = ?2 WHERE id = ?1")?
-        .execute(params![id, open as i64])?;
+        .prepare_cached("UPDATE applications SET open = ?2, benefits = ?3 WHERE seq = ?1")?
+        .execute(params![row.seq, row.open as i64, row.benefits])?;
     Ok(())
 }
 
@@ -76,11 +72,12 @@ fn set_open(scope: &Scope<'_>, id: &[u8; 16], open: Open) -> Result<(), StoreErr
 pub(super) fn duplicate(
     scope: &mut Scope<'_>,
     first: [u8; 16],
-    now: i64,
+    new: &NewApplication,
 ) -> Result<Accepted, StoreError> {
     let id = uuid::Uuid::from_bytes(first);
     let row = read::by_id(scope.transaction, id)?;
-    let row = row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()))?;
+    let mut row =
+        row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()))?;
     let refused = EventType::DuplicateRefused;
     let told: bool = scope
         .transaction
@@ -91,14 +88,15 @@ pub(super) fn duplicate(
     let paid = row.open == Open::Paid;
     if !told {
         let event = pb::ApplicationEvent { r#type: refused as i32, ..Default::default() };
-        let by = By { party: "gateway", system: "", time: now };
-        take(scope, &row, lifecycle::notice(row.state, refused), &event, by)?;
+        let step = lifecycle::notice(row.state, refused);
+        take(scope, &mut row, Cause { step, event: &event, by: By::gateway(new.now) })?;
     }
-    Ok(Accepted::Duplicate { first: id, paid })
+    let held = new.benefits.iter().copied().filter(|one| holder(scope, &[*one]).is_some());
+    Ok(Accepted::Duplicate { first: id, paid, held: held.collect() })
 }
 
 /// Who holds one of the benefits.
-pub(super) fn holder(scope: &Scope<'_>, benefits: &[[u8; 16]]) -> Option<[u8; 16]> {
+pub(super) fn holder(scope: &Scope<'_>, benefits: &[Benefit]) -> Option<[u8; 16]> {
     let index = scope.index.read().unwrap_or_else(PoisonError::into_inner);
     scope.overlay.holder(&index, benefits)
 }

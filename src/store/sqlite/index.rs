@@ -6,6 +6,8 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
+use crate::store::holding::split;
+
 /// 128 bits of a key's SHA-256: enough that no two keys meet by chance.
 type Short = [u8; 16];
 
@@ -89,13 +91,9 @@ impl Overlay {
         self.open.extend(benefits.iter().map(|benefit| (*benefit, Some(id))));
     }
 
-    pub(super) fn close(&mut self, benefits: &[u8]) {
-        self.open.extend(split(benefits).map(|benefit| (benefit, None)));
+    pub(super) fn close(&mut self, benefits: &[Short]) {
+        self.open.extend(benefits.iter().map(|benefit| (*benefit, None)));
     }
-}
-
-fn split(benefits: &[u8]) -> impl Iterator<Item = Short> + '_ {
-    benefits.as_chunks::<16>().0.iter().copied()
 }
 
 fn short(key: &[u8; 32]) -> Short {

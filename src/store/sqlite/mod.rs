@@ -29,13 +29,14 @@ use crate::{
     model::{clock, pb},
     store::{
         Store, StoreError, Terms,
+        record::Prepared,
         rows::{
             Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
             NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
         },
         sqlite::{
             index::Index,
-            writer::{Command, Prepared, Writer},
+            writer::{Command, Writer},
         },
         vault::Vault,
     },
@@ -302,11 +303,6 @@ impl From<rusqlite::Error> for StoreError {
             _ => Self::Unavailable(error.to_string()),
         }
     }
-}
-
-/// Decodes what the store itself encoded.
-fn decode<M: prost::Message + Default>(bytes: &[u8]) -> Result<M, StoreError> {
-    M::decode(bytes).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// Waits a little for a gateway that is just stopping.

@@ -3,40 +3,31 @@
 use rusqlite::params;
 
 use crate::{
-    audit::{Entry, Kind},
-    model::{
-        clock,
-        pb::{self, EventType},
-    },
+    model::{clock, pb},
     store::{
         StoreError,
         advance::{self, By},
+        record::NewDelivery,
         rows::{DeliveryKind, Lease, Settlement},
         sqlite::{
             read,
-            write::{leaf, standing, take},
+            write::{self, Cause, leaf},
             writer::Scope,
         },
+        take,
     },
 };
 
 /// Adds a delivery, due at once.
-pub(super) fn add(
-    scope: &mut Scope<'_>,
-    (row, id): (i64, &[u8; 16]),
-    party: &str,
-    kind: DeliveryKind,
-    sequence: i64,
-    now: i64,
-) -> Result<(), StoreError> {
-    let message = advance::message_number(id, sequence, kind, party);
+pub(super) fn add(scope: &Scope<'_>, delivery: &NewDelivery) -> Result<(), StoreError> {
+    let NewDelivery { application, party, kind, event, message, created } = delivery;
     scope
         .transaction
         .prepare_cached(
             "INSERT INTO deliveries (application, party, kind, event, message, state, attempts, \
              due, unknown, note, created) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, 0, '', ?6)",
         )?
-        .execute(params![row, party, kind.number(), sequence, message, now])?;
+        .execute(params![application, party, kind.number(), event, message, created])?;
     Ok(())
 }
 
@@ -103,7 +94,7 @@ pub(super) fn lease(
         };
         leases.push(Lease {
             delivery: delivery.seq,
-            until,
+            fence: until,
             attempt,
             kind,
             message: delivery.message,
@@ -122,17 +113,11 @@ pub(super) fn lease(
 pub(super) fn settle(
     scope: &mut Scope<'_>,
     lease: &Lease,
-    settlement: Settlement,
+    settlement: &Settlement,
 ) -> Result<(), StoreError> {
     let now = clock::now_micros();
-    let (state, due, uncounted, unknown, note) = match &settlement {
-        Settlement::Delivered => (2, now, 0, false, ""),
-        Settlement::Refused { note, .. } => (3, now, 0, false, note.as_str()),
-        Settlement::Parked { note, unknown, .. } => (3, now, 0, *unknown, note.as_str()),
-        Settlement::Again { due, unknown, counted, note } => {
-            (0, *due, i64::from(!counted), *unknown, note.as_str())
-        }
-    };
+    let ended = take::ended(lease, settlement);
+    let (due, uncounted) = (ended.due.unwrap_or(now), i64::from(ended.uncounted));
     // Only the holder of the lease settles: `due` is when it ends and names it.
     let settled = scope
         .transaction
@@ -140,25 +125,30 @@ pub(super) fn settle(
             "UPDATE deliveries SET state = ?3, due = ?4, attempts = attempts - ?5, unknown = ?6, \
              note = ?7 WHERE seq = ?1 AND state = 1 AND due = ?2",
         )?
-        .execute(params![lease.delivery, lease.until, state, due, uncounted, unknown, note])?;
+        .execute(params![
+            lease.delivery,
+            lease.fence,
+            ended.state,
+            due,
+            uncounted,
+            ended.unknown,
+            ended.note
+        ])?;
     if settled == 0 {
         return Ok(()); // The lease had expired; whoever holds it now asks the receiver.
     }
     scope.news = true; // What waited behind it in the application's order may go.
-    let (what, step) = match settlement {
-        Settlement::Again { .. } => return Ok(()),
-        Settlement::Delivered => ("DELIVERED", lease.step_when_delivered()),
-        Settlement::Refused { .. } => ("REFUSED", failed(lease)),
-        Settlement::Parked { .. } => ("PARKED", failed(lease)),
-    };
-    leaf(scope, &delivery_entry(lease, what, now).leaf())?;
-    let Some(r#type) = step else { return Ok(()) };
-    let row = read::by_id(scope.transaction, id_of(&lease.application)?)?;
-    let row = row.ok_or_else(|| StoreError::Corrupt("a delivery without application".into()))?;
+    if let Some(what) = ended.what {
+        leaf(scope, &take::ended_leaf(lease, what, now))?;
+    }
+    let Some(r#type) = ended.step else { return Ok(()) };
+    let row = read::by_id(scope.transaction, lease.id()?)?;
+    let mut row =
+        row.ok_or_else(|| StoreError::Corrupt("a delivery without application".into()))?;
     let event = pb::ApplicationEvent { r#type: r#type as i32, ..Default::default() };
     // No step: the handling side was quicker than our record, or it was withdrawn meanwhile.
-    if let Ok(step) = advance::step(standing(&row), &event, 0) {
-        take(scope, &row, step, &event, By { party: "gateway", system: "", time: now })?;
+    if let Ok(step) = advance::step(row.standing(), &event, 0) {
+        write::take(scope, &mut row, Cause { step, event: &event, by: By::gateway(now) })?;
     }
     Ok(())
 }
@@ -190,41 +180,7 @@ fn again(
         }
         changed += 1;
         scope.news = true;
-        let entry = Entry {
-            kind: Kind::Delivery,
-            time: now,
-            party: "gateway".into(),
-            system: "operations".into(),
-            application: String::new(),
-            sequence: *delivery,
-            what: what.into(),
-            state: String::new(),
-            content: String::new(),
-        };
-        leaf(scope, &entry.leaf())?;
+        leaf(scope, &take::again_leaf(*delivery, what, now))?;
     }
     Ok(changed)
-}
-
-fn id_of(application: &pb::Application) -> Result<uuid::Uuid, StoreError> {
-    uuid::Uuid::try_parse(&application.id).map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
-/// A delivery of the application itself that ends without arriving fails the application.
-fn failed(lease: &Lease) -> Option<EventType> {
-    (lease.kind == DeliveryKind::Application).then_some(EventType::DeliveryFailed)
-}
-
-fn delivery_entry(lease: &Lease, what: &str, now: i64) -> Entry {
-    Entry {
-        kind: Kind::Delivery,
-        time: now,
-        party: lease.party.clone(),
-        system: String::new(),
-        application: lease.application.id.clone(),
-        sequence: lease.sequence,
-        what: what.to_owned(),
-        state: lease.kind.word().to_owned(),
-        content: hex::encode(lease.message),
-    }
 }

@@ -4,7 +4,6 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use crate::{
-    business,
     model::{
         clock,
         pb::{self, Business, State},
@@ -13,109 +12,40 @@ use crate::{
     store::{
         StoreError,
         advance::Open,
+        record::{ApplicationRow, StoredEvent},
         rows::{DeliveryKind, Filter, Header, ParkedDelivery, Recalled, Totals},
-        sqlite::decode,
         vault::Vault,
     },
 };
 
-/// The columns [`ApplicationRow::from`] reads, in its order.
+/// The columns [`row`] reads, in its order.
 pub(super) const APPLICATION: &str = "SELECT a.seq, a.id, a.business, a.state, a.version, \
      a.submitter, a.handler, a.home_name, a.benefits, a.salt, a.trace, \
      a.created, a.updated, a.body, a.revised, a.kept, a.open, a.wake FROM applications a ";
 
-/// One row of `applications`.
-pub(super) struct ApplicationRow {
-    pub(super) seq: i64,
-    pub(super) id: [u8; 16],
-    pub(super) business: Business,
-    pub(super) state: State,
-    pub(super) version: i64,
-    pub(super) submitter: String,
-    pub(super) handler: String,
-    pub(super) home_name: String,
-    pub(super) benefits: Vec<u8>,
-    pub(super) open: Open,
-    pub(super) wake: Option<i64>,
-    pub(super) salt: [u8; 16],
-    pub(super) trace: TraceContext,
-    created: i64,
-    updated: i64,
-    body: Vec<u8>,
-    revised: Option<Vec<u8>>,
-    kept: Option<Vec<u8>>,
-}
-
-impl ApplicationRow {
-    pub(super) fn from(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let trace: String = row.get(10)?;
-        Ok(Self {
-            seq: row.get(0)?,
-            id: row.get(1)?,
-            business: Business::try_from(row.get::<_, i32>(2)?).unwrap_or_default(),
-            state: State::try_from(row.get::<_, i32>(3)?).unwrap_or_default(),
-            version: row.get(4)?,
-            submitter: row.get(5)?,
-            handler: row.get(6)?,
-            home_name: row.get(7)?,
-            benefits: row.get(8)?,
-            salt: row.get(9)?,
-            trace: TraceContext::parse(&trace).unwrap_or_default(),
-            created: row.get(11)?,
-            updated: row.get(12)?,
-            body: row.get(13)?,
-            revised: row.get(14)?,
-            kept: row.get(15)?,
-            open: Open::from_number(row.get(16)?),
-            wake: row.get(17)?,
-        })
-    }
-
-    /// The content as it stands, without the header.
-    pub(super) fn content(&self, vault: &Vault) -> Result<pb::Application, StoreError> {
-        let mut content: pb::Application = match &self.revised {
-            Some(revised) => decode(&vault.unseal(&self.id, "revised", revised)?)?,
-            None => decode(&vault.unseal(&self.id, "body", &self.body)?)?,
-        };
-        if let Some(kept) = &self.kept {
-            let kept: pb::Application = decode(&vault.unseal(&self.id, "kept", kept)?)?;
-            content.deadlines = kept.deadlines;
-            content.checks = kept.checks;
-            content.handling_authority = kept.handling_authority;
-        }
-        Ok(content)
-    }
-
-    /// The application as it stands.
-    pub(super) fn application(&self, vault: &Vault) -> Result<pb::Application, StoreError> {
-        Ok(self.with_header(self.content(vault)?, self.state, self.version, self.updated))
-    }
-
-    /// The application as it was first answered.
-    fn as_received(&self, vault: &Vault) -> Result<pb::Application, StoreError> {
-        let content: pb::Application = decode(&vault.unseal(&self.id, "body", &self.body)?)?;
-        let first = business::first_state(&content);
-        Ok(self.with_header(content, first, 1, self.created))
-    }
-
-    /// The content under its header.
-    pub(super) fn with_header(
-        &self,
-        mut content: pb::Application,
-        state: State,
-        version: i64,
-        updated: i64,
-    ) -> pb::Application {
-        content.id = Uuid::from_bytes(self.id).to_string();
-        content.set_state(state);
-        content.version = version;
-        content.submitting_party.clone_from(&self.submitter);
-        content.handling_party.clone_from(&self.handler);
-        content.home_division_name.clone_from(&self.home_name);
-        content.create_time = Some(clock::to_proto(self.created));
-        content.update_time = Some(clock::to_proto(updated));
-        content
-    }
+/// The row of these columns.
+pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<ApplicationRow> {
+    let trace: String = row.get(10)?;
+    Ok(ApplicationRow {
+        seq: row.get(0)?,
+        id: row.get(1)?,
+        business: Business::try_from(row.get::<_, i32>(2)?).unwrap_or_default(),
+        state: State::try_from(row.get::<_, i32>(3)?).unwrap_or_default(),
+        version: row.get(4)?,
+        submitter: row.get(5)?,
+        handler: row.get(6)?,
+        home_name: row.get(7)?,
+        benefits: row.get(8)?,
+        salt: row.get(9)?,
+        trace: TraceContext::parse(&trace).unwrap_or_default(),
+        created: row.get(11)?,
+        updated: row.get(12)?,
+        body: row.get(13)?,
+        revised: row.get(14)?,
+        kept: row.get(15)?,
+        open: Open::from_number(row.get(16)?),
+        wake: row.get(17)?,
+    })
 }
 
 pub(super) fn by_id(
@@ -124,12 +54,12 @@ pub(super) fn by_id(
 ) -> Result<Option<ApplicationRow>, StoreError> {
     let sql = format!("{APPLICATION} WHERE a.id = ?1");
     let mut query = connection.prepare_cached(&sql)?;
-    Ok(query.query_row([id.as_bytes()], ApplicationRow::from).optional()?)
+    Ok(query.query_row([id.as_bytes()], row).optional()?)
 }
 
 pub(super) fn by_seq(connection: &Connection, seq: i64) -> Result<ApplicationRow, StoreError> {
     let sql = format!("{APPLICATION} WHERE a.seq = ?1");
-    Ok(connection.prepare_cached(&sql)?.query_row([seq], ApplicationRow::from)?)
+    Ok(connection.prepare_cached(&sql)?.query_row([seq], row)?)
 }
 
 pub(super) fn answer(
@@ -148,10 +78,7 @@ pub(super) fn answer(
         return Ok(Some(Recalled::KeyReused));
     }
     let row = by_seq(connection, application)?;
-    let application = match answer {
-        Some(answer) => decode(&vault.unseal(&row.id, "answer", &answer)?)?,
-        None => row.as_received(vault)?,
-    };
+    let application = row.answer(answer.as_deref(), vault)?;
     Ok(Some(Recalled::Answer(Box::new(application))))
 }
 
@@ -201,7 +128,7 @@ pub(super) fn list(
             filter.home_division,
             one_more,
         ],
-        ApplicationRow::from,
+        row,
     )?;
     let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let more = rows.len() > filter.limit;
@@ -215,22 +142,19 @@ const EVENT: &str = "SELECT e.seq, a.id, a.acceptance_number, a.business, e.sequ
      e.state, e.time, e.party, e.detail FROM events e JOIN applications a ON a.seq = e.application ";
 
 fn event(row: &Row<'_>, vault: &Vault) -> Result<pb::ApplicationEvent, StoreError> {
-    let id: [u8; 16] = row.get(1)?;
-    let detail: Option<Vec<u8>> = row.get(9)?;
-    let mut event: pb::ApplicationEvent = match detail {
-        Some(detail) => decode(&vault.unseal(&id, "detail", &detail)?)?,
-        None => pb::ApplicationEvent::default(),
+    let event = StoredEvent {
+        number: row.get(0)?,
+        application: row.get(1)?,
+        acceptance_number: row.get(2)?,
+        business: row.get(3)?,
+        sequence: row.get(4)?,
+        r#type: row.get(5)?,
+        state: row.get(6)?,
+        time: row.get(7)?,
+        party: row.get(8)?,
+        detail: row.get(9)?,
     };
-    event.id = row.get::<_, i64>(0)?.to_string();
-    event.application_id = Uuid::from_bytes(id).to_string();
-    event.acceptance_number = row.get(2)?;
-    event.business = row.get(3)?;
-    event.sequence = row.get(4)?;
-    event.r#type = row.get(5)?;
-    event.state = row.get(6)?;
-    event.time = Some(clock::to_proto(row.get(7)?));
-    event.party = row.get(8)?;
-    Ok(event)
+    event.open(vault)
 }
 
 pub(super) fn events(

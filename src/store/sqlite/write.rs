@@ -6,38 +6,35 @@ use rusqlite::params;
 
 use crate::{
     audit::Leaf,
-    business::{self, clock},
     model::{
         lifecycle::Step,
         pb::{self, EventType, State},
     },
     store::{
         StoreError,
-        advance::{self, By, Standing},
-        rows::{Accepted, Applied, Change, DeliveryKind, IdempotencyKey, Recalled, Refusal},
-        sqlite::{
-            clocks, holds, outbox,
-            read::{self, ApplicationRow},
-            writer::{Prepared, Scope},
-        },
+        advance::{self, By},
+        holding,
+        record::{ApplicationRow, NewDelivery, NewEvent, Prepared, seal},
+        rows::{Accepted, Applied, Change, IdempotencyKey, Recalled, Refusal},
+        sqlite::{clocks, holds, outbox, read, writer::Scope},
+        take,
     },
 };
 
 pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accepted, StoreError> {
-    let Prepared { new, body, salt, leaf: first_leaf } = prepared;
+    let Prepared { new, body, salt, leaf: first_leaf } = &prepared;
     match recall(scope, &new.key)? {
         Some(Recalled::Answer(first)) => return Ok(Accepted::Replayed(first)),
         Some(Recalled::KeyReused) => return Ok(Accepted::KeyReused),
         None => {}
     }
     if let Some(first) = holds::holder(scope, &new.benefits) {
-        return holds::duplicate(scope, first, new.now);
+        return holds::duplicate(scope, first, new);
     }
     let id = new.id.as_bytes();
     let application = &new.application;
     let (submitter, handler) = (&application.submitting_party, &application.handling_party);
-    let limits = business::limits(application.business());
-    let wake = clock::wake(limits, &application.deadlines, application.state());
+    let wake = prepared.wake();
     let row = scope
         .transaction
         .prepare_cached(
@@ -64,13 +61,13 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
         ])?;
     let received = (EventType::ApplicationReceived, application.state());
     event(scope, row, 1, received, submitter, new.now, None)?;
-    if scope.terms.takers.contains(handler) && application.state() == State::Received {
-        outbox::add(scope, (row, id), handler, DeliveryKind::Application, 1, new.now)?;
+    if let Some(receiver) = prepared.receiver(scope.terms) {
+        outbox::add(scope, &NewDelivery::first(row, new, receiver))?;
     }
     idempotency(scope, &new.key, row, new.now, None)?;
-    leaf(scope, &first_leaf)?;
+    leaf(scope, first_leaf)?;
     scope.overlay.open(&new.benefits, *id);
-    Ok(Accepted::New(new.application))
+    Ok(Accepted::New(prepared.new.application))
 }
 
 pub(super) fn apply(scope: &mut Scope<'_>, change: &Change) -> Result<Applied, StoreError> {
@@ -85,16 +82,21 @@ pub(super) fn apply(scope: &mut Scope<'_>, change: &Change) -> Result<Applied, S
     // A limit that has run out speaks first: what comes after midnight is late, whether or not
     // the clocks have been looked at since.
     if row.wake.is_some_and(|wake| wake <= change.now) {
-        clocks::strike_one(scope, row.seq, change.now)?;
-        row = read::by_seq(scope.transaction, row.seq)?;
+        clocks::strike_one(scope, &mut row, change.now)?;
     }
-    let step = match advance::step(standing(&row), &change.event, change.expected_version) {
+    let step = match advance::step(row.standing(), &change.event, change.expected_version) {
         Ok(step) => step,
         Err(refusal) => return Ok(Applied::Refused(refusal)),
     };
+    let touched = holding::touched(&row, step, &change.event, scope.vault)?;
+    let holders = holds::holders(scope, &touched)?;
+    let means = (scope.vault, scope.terms);
+    if let Some(refusal) = holding::refusal(&row, &change.event, &holders, means)? {
+        return Ok(Applied::Refused(refusal));
+    }
     let by = By { party: &change.party, system: &change.system, time: change.now };
-    let application = take(scope, &row, step, &change.event, by)?;
-    let answer = scope.seal(&row.id, "answer", &application)?;
+    let application = take(scope, &mut row, Cause { step, event: &change.event, by })?;
+    let answer = seal(scope.vault, &row.id, "answer", &application)?;
     idempotency(scope, &change.key, row.seq, change.now, Some(answer))?;
     Ok(Applied::Done(Box::new(application)))
 }
@@ -125,46 +127,46 @@ pub(super) fn forget(scope: &mut Scope<'_>, before: i64) -> Result<usize, StoreE
     Ok(count)
 }
 
-/// Takes the step: new state and version, event, leaf, delivery; returns the application.
+/// What brings an application forward.
+pub(super) struct Cause<'a> {
+    pub(super) step: Step,
+    pub(super) event: &'a pb::ApplicationEvent,
+    pub(super) by: By<'a>,
+}
+
+/// Takes the step and writes what comes of it; returns the application.
 pub(super) fn take(
     scope: &mut Scope<'_>,
-    row: &ApplicationRow,
-    step: Step,
-    event_of: &pb::ApplicationEvent,
-    by: By<'_>,
+    row: &mut ApplicationRow,
+    cause: Cause<'_>,
 ) -> Result<pb::Application, StoreError> {
-    let version = row.version + 1;
-    let mut content = row.content(scope.vault)?;
-    if let Some(revised) = advance::revise(&content, event_of, by.time) {
-        content = revised;
-        let sealed = scope.seal(&row.id, "revised", &content)?;
+    let means = (scope.vault, scope.terms);
+    let taken = take::take(row, cause.step, cause.event, cause.by, means)?;
+    if taken.revised {
         scope
             .transaction
             .prepare_cached("UPDATE applications SET revised = ?2 WHERE seq = ?1")?
-            .execute(params![row.seq, sealed])?;
+            .execute(params![row.seq, row.revised])?;
     }
-    clocks::keep(scope, row, &mut content, step, by.time)?;
+    if taken.kept {
+        clocks::write(scope, row)?;
+    }
     scope
         .transaction
         .prepare_cached(
             "UPDATE applications SET state = ?2, version = ?3, updated = ?4 WHERE seq = ?1",
         )?
-        .execute(params![row.seq, step.to as i32, version, by.time])?;
-    holds::settle(scope, row, step, &content)?;
-    let detail = advance::detail(event_of);
-    let sealed = match detail.is_empty() {
-        true => None,
-        false => Some(scope.vault.seal(&row.id, "detail", &detail)?),
-    };
-    event(scope, row.seq, version, (step.event, step.to), by.party, by.time, sealed)?;
-    let id = uuid::Uuid::from_bytes(row.id).to_string();
-    let entry = advance::event_entry(&id, version, step.event, step.to, by, &row.salt, &detail);
-    leaf(scope, &entry.leaf())?;
-    let sides = (row.submitter.as_str(), row.handler.as_str());
-    for (kind, party) in advance::deliveries(step.effect, scope.terms, sides, by.party) {
-        outbox::add(scope, (row.seq, &row.id), party, kind, version, by.time)?;
+        .execute(params![row.seq, row.state as i32, row.version, row.updated])?;
+    let NewEvent { sequence, r#type, state, party, time, detail, .. } = taken.event;
+    event(scope, row.seq, sequence, (r#type, state), &party, time, detail)?;
+    leaf(scope, &taken.leaf)?;
+    for delivery in &taken.deliveries {
+        outbox::add(scope, delivery)?;
     }
-    Ok(row.with_header(content, step.to, version, by.time))
+    if let Some(holding) = &taken.holding {
+        holds::settle(scope, row, holding, time)?;
+    }
+    Ok(taken.application)
 }
 
 fn event(
@@ -214,8 +216,4 @@ fn recall(scope: &Scope<'_>, key: &IdempotencyKey) -> Result<Option<Recalled>, S
         Some(place) => read::answer(scope.transaction, scope.vault, place, &key.content),
         None => Ok(None),
     }
-}
-
-pub(super) const fn standing(row: &ApplicationRow) -> Standing {
-    Standing { business: row.business, state: row.state, version: row.version }
 }

@@ -8,8 +8,6 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use prost::Message as _;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::{
     runtime::Handle,
@@ -18,13 +16,10 @@ use tokio::{
 
 use crate::{
     audit::Leaf,
-    model::{
-        clock,
-        pb::{self, EventType},
-    },
     store::{
-        StoreError, Terms, advance,
-        rows::{Accepted, Applied, Change, Lease, NewApplication, Settlement},
+        StoreError, Terms,
+        record::Prepared,
+        rows::{Accepted, Applied, Change, Lease, Settlement},
         sqlite::{
             Reply, clocks,
             index::{Index, Overlay},
@@ -52,14 +47,6 @@ pub(super) enum Command {
     Revive(Vec<i64>, Reply<usize>),
     Resend(Vec<i64>, Reply<usize>),
     Forget(i64, Reply<usize>),
-}
-
-/// A new application, encoded and encrypted in the caller's task.
-pub(super) struct Prepared {
-    pub(super) new: NewApplication,
-    pub(super) body: Vec<u8>,
-    pub(super) salt: [u8; 16],
-    pub(super) leaf: Leaf,
 }
 
 /// What a write needs besides its command.
@@ -94,34 +81,6 @@ pub(super) struct Writer {
     terms: Terms,
     /// Where those who wait for answers run; none when the store was opened outside.
     runtime: Option<Handle>,
-}
-
-impl Prepared {
-    pub(super) fn new(mut new: NewApplication, vault: &Vault) -> Result<Self, StoreError> {
-        let content = std::mem::take(&mut new.content);
-        let state = new.application.state();
-        let mut salt = [0; 16];
-        SystemRandom::new()
-            .fill(&mut salt)
-            .map_err(|_| StoreError::Unavailable("the system has no randomness".into()))?;
-        // What the gateway adds goes behind the content as it came: encoded messages that follow
-        // each other are one message. The audit log commits to what came.
-        let kept = advance::kept(&new.application).encode_to_vec();
-        let body = vault.seal(new.id.as_bytes(), "body", &[&*content, &*kept].concat())?;
-        let application = &mut new.application;
-        application.version = 1;
-        application.create_time = Some(clock::to_proto(new.now));
-        application.update_time = application.create_time;
-        let by = advance::By {
-            party: &application.submitting_party,
-            system: &new.system,
-            time: new.now,
-        };
-        let received = EventType::ApplicationReceived;
-        let id = &application.id;
-        let leaf = advance::event_entry(id, 1, received, state, by, &salt, &content).leaf();
-        Ok(Self { new, body, salt, leaf })
-    }
 }
 
 impl Writer {
@@ -239,7 +198,7 @@ fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) 
             apart(scope, reply, |s| outbox::lease(s, &party, limit, until))
         }
         Command::Settle(lease, settlement, reply) => {
-            apart(scope, reply, |s| outbox::settle(s, &lease, settlement))
+            apart(scope, reply, |s| outbox::settle(s, &lease, &settlement))
         }
         Command::Strike(now, limit, reply) => {
             apart(scope, reply, |s| clocks::strike(s, now, limit))
@@ -306,17 +265,5 @@ fn refuse(command: Command) -> Finish {
         | Command::Resend(_, reply)
         | Command::Forget(_, reply)
         | Command::Strike(_, _, reply) => not_run(reply),
-    }
-}
-
-impl Scope<'_> {
-    /// The application as it is encoded in a sealed column.
-    pub(super) fn seal(
-        &self,
-        id: &[u8; 16],
-        column: &str,
-        message: &pb::Application,
-    ) -> Result<Vec<u8>, StoreError> {
-        self.vault.seal(id, column, &message.encode_to_vec())
     }
 }

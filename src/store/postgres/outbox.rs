@@ -1,0 +1,102 @@
+//! Leasing deliveries: one statement takes them, by the database's clock and past what other
+//! gateways have locked; then what they carry is read. Each lease counts up the delivery's fence.
+
+use std::collections::HashMap;
+
+use crate::store::{
+    StoreError,
+    postgres::{
+        connection::{Connection, Value},
+        loaded::{application, application_columns, array},
+        read::{event, event_columns},
+    },
+    rows::{DeliveryKind, Lease},
+    vault::Vault,
+};
+
+/// Leases up to `limit` due deliveries of `party` for so many microseconds.
+pub(super) async fn lease(
+    connection: &mut Connection,
+    vault: &Vault,
+    party: &str,
+    (limit, length): (usize, i64),
+) -> Result<Vec<Lease>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = connection.query(LEASE, &[&party, &limit, &length]).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (mut applications, mut events) = (Vec::new(), (Vec::new(), Vec::new()));
+    for row in &rows {
+        let of: i64 = row.try_get(1)?;
+        applications.push(of);
+        if row.try_get::<_, i32>(2)? == EVENT {
+            events.0.push(of);
+            events.1.push(row.try_get::<_, i64>(3)?);
+        }
+    }
+    let steps: Vec<(_, Vec<Value<'_>>)> = vec![
+        (APPLICATIONS, vec![Box::new(applications)]),
+        (EVENTS, vec![Box::new(events.0), Box::new(events.1)]),
+    ];
+    let carried = connection.script(&steps).await?;
+    let mut applications = HashMap::new();
+    for row in &carried[0] {
+        let row = application(row)?;
+        applications.insert(row.seq, row);
+    }
+    let mut events = HashMap::new();
+    for row in &carried[1] {
+        events.insert((row.try_get::<_, i64>(10)?, row.try_get::<_, i64>(4)?), event(row, vault)?);
+    }
+    let gone = |what: &str| StoreError::Corrupt(format!("a delivery of no {what}"));
+    let mut leases = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (of, sequence): (i64, i64) = (row.try_get(1)?, row.try_get(3)?);
+        let application = applications.get(&of).ok_or_else(|| gone("application"))?;
+        let kind = DeliveryKind::from_number(row.try_get::<_, i32>(2)?.into());
+        let kind = kind.ok_or_else(|| gone("known kind"))?;
+        let event = match kind {
+            DeliveryKind::Event => {
+                let event = events.get(&(of, sequence)).cloned();
+                Some(Box::new(event.ok_or_else(|| gone("event"))?))
+            }
+            DeliveryKind::Application | DeliveryKind::Result => None,
+        };
+        leases.push(Lease {
+            delivery: row.try_get(0)?,
+            fence: row.try_get(5)?,
+            attempt: u32::try_from(row.try_get::<_, i32>(6)?).unwrap_or_default(),
+            kind,
+            message: array(&row, 4)?,
+            unknown: row.try_get(7)?,
+            created: row.try_get(8)?,
+            application: Box::new(application.application(vault)?),
+            event,
+            sequence,
+            trace: application.trace,
+            party: party.to_owned(),
+        });
+    }
+    Ok(leases)
+}
+
+/// The number of [`DeliveryKind::Event`].
+const EVENT: i32 = 2;
+
+// Only the head of each application's line is due; what waits behind it is in no index read here.
+const LEASE: &str = "WITH due AS (SELECT seq FROM deliveries \
+       WHERE party = $1 AND state IN (0, 1) AND due <= statement_timestamp() \
+       ORDER BY due, seq LIMIT $2 FOR UPDATE SKIP LOCKED) \
+     UPDATE deliveries d SET unknown = d.unknown OR d.state = 1, state = 1, \
+     attempts = d.attempts + 1, fence = d.fence + 1, \
+     due = statement_timestamp() + $3::bigint * interval '1 microsecond' \
+     FROM due WHERE d.seq = due.seq \
+     RETURNING d.seq, d.application, d.kind, d.event, d.message, d.fence, d.attempts, \
+     d.unknown, d.created";
+const APPLICATIONS: &str = concat!(application_columns!(), "WHERE a.seq = ANY($1)");
+const EVENTS: &str = concat!(
+    event_columns!(),
+    "JOIN unnest($1::bigint[], $2::bigint[]) AS n(application, sequence) \
+     ON n.application = e.application AND n.sequence = e.sequence"
+);
