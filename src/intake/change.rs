@@ -92,7 +92,8 @@ impl Intake {
                 incoming.event.checks = checks;
                 violations
             }
-            event if !event.materials.is_empty() => self.too_many_papers(id, event).await?,
+            event if !event.materials.is_empty() => self.paper_faults(id, event).await?,
+            event if !event.receipt_number.is_empty() => self.receipt_faults(id, event).await?,
             _ => Vec::new(),
         };
         if !violations.is_empty() {
@@ -151,22 +152,35 @@ impl Intake {
         Ok((violations, checks))
     }
 
-    /// Papers handed in again and again may not make an application grow without end.
-    async fn too_many_papers(
+    /// What is wrong with papers for the application they are handed in to; handed in again and
+    /// again they may not make it grow without end.
+    async fn paper_faults(
         &self,
         id: Uuid,
         event: &pb::ApplicationEvent,
     ) -> Result<Vec<Violation>, Problem> {
         let application = self.store.application(id).await.map_err(told)?;
-        let held = application.map_or(0, |application| application.materials.len());
-        if held + event.materials.len() <= MOST_PAPERS {
-            return Ok(Vec::new());
+        let application = application.ok_or_else(not_found)?;
+        let mut violations = business::check_files(application.business(), &event.materials);
+        let held = application.materials.len();
+        if held + event.materials.len() > MOST_PAPERS {
+            let text = format!(
+                "would be more than {MOST_PAPERS} with the {held} that are there; hand in only \
+                 what was asked for"
+            );
+            violations.push(Violation::form("materials", text));
         }
-        let text = format!(
-            "would be more than {MOST_PAPERS} with the {held} that are there; hand in only what \
-             was asked for"
-        );
-        Ok(vec![Violation::form("materials", text)])
+        Ok(violations)
+    }
+
+    /// Who withdraws from a divorce shows the receipt of that divorce.
+    async fn receipt_faults(
+        &self,
+        id: Uuid,
+        event: &pb::ApplicationEvent,
+    ) -> Result<Vec<Violation>, Problem> {
+        let application = self.store.application(id).await.map_err(told)?;
+        Ok(business::check_receipt(&application.ok_or_else(not_found)?, &event.receipt_number))
     }
 }
 
@@ -217,6 +231,8 @@ impl Change {
             }
             Self::Withdraw(request) => {
                 event.reason = request.reason;
+                event.withdrawn_by = request.withdrawn_by;
+                event.receipt_number = request.receipt_number;
                 (request.id, request.expected_version, EventType::ApplicationWithdrawn)
             }
             Self::Accept(request) => {
