@@ -1,5 +1,5 @@
 //! How fast the gateway takes applications in, measured against bare servers that keep nothing:
-//! `cargo bench --bench throughput -- [--prefill N] [--rounds N] [--seconds N]`.
+//! `cargo bench --bench throughput -- [--prefill N] [--rounds N] [--seconds N] [--database URL]`.
 //!
 //! Every round runs the bare and the durable call one after the other over the same mutual TLS,
 //! with the same client, headers and bodies, so that their ratio holds on a busy machine where
@@ -8,8 +8,11 @@
 //! little, and requests a second and deliveries say more. Between them the gateway is killed. Depends on
 //! the `tongban` crate for certificates' paths, messages and TLS; measures its binary.
 
+#[allow(dead_code, reason = "other benches use the rest")]
 mod application;
+#[allow(dead_code, reason = "other benches use the rest")]
 mod gateway;
+#[allow(dead_code, reason = "other benches use the rest")]
 mod load;
 mod process;
 mod servers;
@@ -59,6 +62,10 @@ struct Arguments {
     /// Folder for certificates, configuration, store and log; kept. A store found there is used.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// A PostgreSQL: a second gateway keeps what it takes in a schema there, and is measured in
+    /// the same rounds.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
     /// Runs as one of the servers.
     #[arg(long, hide = true, requires = "port", requires = "folder")]
     serve: Option<Role>,
@@ -89,7 +96,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         let name = format!("throughput-{}", std::process::id());
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
     });
-    let mut gateway = Gateway::prepare(&arguments.gateway, &folder)?;
+    let gateway = Gateway::prepare(&arguments.gateway, &folder)?;
     let certs = gateway.certs();
     let grpc = Child::server(Role::Grpc, &certs, 0)?;
     let rest = Child::server(Role::Rest, &certs, 0)?;
@@ -97,39 +104,43 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let load = Load {
         applicants: &applicants,
         certs: &certs,
+        party: "23",
         token: format!("Bearer {}", gateway.token()?).try_into()?,
         connections: arguments.connections,
         in_flight: arguments.in_flight,
         seconds: Duration::from_secs(arguments.seconds),
     };
     machine();
-    gateway.start().await?;
-    prefill(&load, &gateway, arguments.prefill).await?;
-    let edge = gateway.edge();
-    let pairs = [
-        ("gRPC", Target::grpc(grpc.port), Target::grpc(edge), grpc.id()),
-        ("REST", Target::rest(rest.port), Target::rest(edge), rest.id()),
+    let mut gateways = vec![gateway];
+    if let Some(database) = &arguments.database {
+        gateways.push(gateways[0].on(database).await?);
+    }
+    for gateway in &mut gateways {
+        gateway.start().await?;
+        prefill(&load, gateway, arguments.prefill).await?;
+    }
+    let bare = || (Target::grpc(grpc.port), grpc.id());
+    let mut pairs = vec![
+        ("gRPC", bare(), Target::grpc(gateways[0].edge()), 0),
+        ("REST", (Target::rest(rest.port), rest.id()), Target::rest(gateways[0].edge()), 0),
     ];
+    if let Some(shared) = gateways.get(1) {
+        pairs.push(("gRPC on PostgreSQL", bare(), Target::grpc(shared.edge()), 1));
+    }
     let mut table = Table::default();
     for case in arguments.cases.chars() {
         let receiver = match case {
-            'B' => Some(Child::server(Role::Receiver, &certs, gateway.receiver())?),
+            'B' => Some(Child::server(Role::Receiver, &certs, gateways[0].receiver())?),
             _ => None,
         };
-        gateway.kill();
-        let ready = gateway.start().await?;
-        let (first, _) = load.one(&Target::grpc(edge)).await?;
-        println!(
-            "case {case}: after kill -9 ready in {:.2} s with {} log entries, the first new \
-             application took {:.1} ms",
-            ready.as_secs_f64(),
-            gateway.logged().await?,
-            first.as_secs_f64() * 1e3
-        );
-        let all = [gateway.id(), grpc.id(), rest.id()];
-        let all: Vec<u32> = all.into_iter().chain(receiver.as_ref().map(Child::id)).collect();
+        for gateway in &mut gateways {
+            restart(case, gateway, &load).await?;
+        }
+        let all = gateways.iter().map(Gateway::id).chain([grpc.id(), rest.id()]);
+        let all: Vec<u32> = all.chain(receiver.as_ref().map(Child::id)).collect();
         for round in 0..arguments.rounds {
-            for (name, bare, durable, server) in &pairs {
+            for (name, (bare, server), durable, at) in &pairs {
+                let gateway = &gateways[*at];
                 let delivered = gateway.delivered().await?;
                 let mut runs: [Option<Run>; 2] = [None, None];
                 // Every other round the other way about, so that a drift favours neither.
@@ -144,11 +155,27 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         }
         println!("{}", table.lines(case));
     }
-    println!("{} MB resident, {}", gateway.resident_mb()?, gateway.counters().await?);
-    drop(gateway);
+    for gateway in &gateways {
+        println!("{} MB resident, {}", gateway.resident_mb()?, gateway.counters().await?);
+    }
+    drop(gateways);
     if arguments.folder.is_none() {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
+    Ok(())
+}
+
+async fn restart(case: char, gateway: &mut Gateway, load: &Load<'_>) -> anyhow::Result<()> {
+    gateway.kill();
+    let ready = gateway.start().await?;
+    let (first, _) = load.one(&Target::grpc(gateway.edge())).await?;
+    println!(
+        "case {case}: after kill -9 ready in {:.2} s with {} log entries, the first new \
+         application took {:.1} ms",
+        ready.as_secs_f64(),
+        gateway.logged().await?,
+        first.as_secs_f64() * 1e3
+    );
     Ok(())
 }
 

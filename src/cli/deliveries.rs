@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::{
-    cli::{configuration, say},
+    cli::{Database, configuration, say},
     store::{self, Store, rows::ParkedDelivery},
 };
 
@@ -17,6 +17,8 @@ pub(super) struct Arguments {
     /// The configuration.
     #[arg(long, global = true, default_value = "config/tongban.toml")]
     config: PathBuf,
+    #[command(flatten)]
+    database: Database,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -37,7 +39,8 @@ enum Action {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = configuration(&arguments.config)?;
+    let mut config = configuration(&arguments.config)?;
+    arguments.database.lay_over(&mut config.store)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let store = store::open_beside(&config.store).await.map_err(anyhow::Error::msg)?;

@@ -16,10 +16,13 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     cli::{
+        Database,
         demo::{books::Outcome, crew::Crew, show::Progress, stage::Stage},
         serve::terminated,
     },
+    config,
     sim::faults::Spec,
+    store::Postgres,
     tls,
 };
 
@@ -49,6 +52,8 @@ pub(super) struct Arguments {
     /// Kill the gateway so many times (SIGKILL), spread over the run.
     #[arg(long, default_value_t = 0)]
     kill_gateway: usize,
+    #[command(flatten)]
+    database: Database,
     /// The configuration that is copied.
     #[arg(long, default_value = "config/tongban.toml")]
     config: PathBuf,
@@ -68,11 +73,30 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         faults.parse::<Spec>().map_err(anyhow::Error::msg)?;
     }
     tls::install_provider();
-    let stage = Stage::set(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let store = runtime.block_on(store(&arguments.database))?;
+    let stage = Stage::set(&arguments, store)?;
     let outcome = runtime.block_on(play(&arguments, &stage));
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// The store that was asked for. In a shared database the demo has a schema of its own, as it has
+/// a folder of its own: its keys are new ones.
+async fn store(database: &Database) -> anyhow::Result<Option<String>> {
+    let Some(url) = &database.database else { return Ok(None) };
+    let mut settings = config::Store { url: url.clone(), ..Default::default() };
+    database.lay_over(&mut settings)?;
+    if !settings.is_shared() {
+        return Ok(Some(settings.url));
+    }
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let schema = format!("tongban_demo_{}", &id[..8]);
+    let url = Postgres::apart(url, &schema).await.map_err(anyhow::Error::msg)?;
+    if url.contains(&schema) {
+        eprintln!("storing in the schema {schema} of the database, which stays");
+    }
+    Ok(Some(url))
 }
 
 async fn play(arguments: &Arguments, stage: &Stage) -> anyhow::Result<()> {

@@ -1,10 +1,14 @@
 //! The command line: one file per subcommand. May depend on every room.
 
+mod audit;
+mod backup;
 mod certs;
 mod check;
 mod compare;
 mod deliveries;
 mod demo;
+mod progress;
+mod purge;
 mod reconcile;
 mod serve;
 mod simulate;
@@ -15,7 +19,12 @@ use std::{io::Write as _, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Config, model::fault::Fault};
+#[cfg(test)]
+pub(crate) use crate::cli::serve::checked;
+use crate::{
+    config::{self, Config},
+    model::fault::Fault,
+};
 
 /// Tongban (通办): the inter-provincial gateway for civil-affairs applications.
 #[derive(Parser)]
@@ -43,6 +52,14 @@ enum Command {
     Token(token::Arguments),
     /// List and replay parked deliveries.
     Deliveries(deliveries::Arguments),
+    /// Hold the store, or a copy, against its audit log.
+    Audit(audit::Arguments),
+    /// Copy the embedded store beside the running gateway, and verify the copy.
+    Backup(backup::Arguments),
+    /// Put a copy back in the embedded store's place.
+    Restore(backup::RestoreArguments),
+    /// Erase the content of what ended long ago, as the gateway does hourly.
+    Purge(purge::Arguments),
     /// Hold a day of messages against the parties' books, and send again what they lost.
     Reconcile(reconcile::Arguments),
     /// Compare a month's paid subsidies with the national list (错保、漏保).
@@ -61,6 +78,10 @@ pub fn run() -> ExitCode {
         Command::Certs(arguments) => certs::run(arguments),
         Command::Token(arguments) => token::run(arguments),
         Command::Deliveries(arguments) => deliveries::run(arguments),
+        Command::Audit(arguments) => audit::run(arguments),
+        Command::Backup(arguments) => backup::run(arguments),
+        Command::Restore(arguments) => backup::restore(arguments),
+        Command::Purge(arguments) => purge::run(arguments),
         Command::Reconcile(arguments) => reconcile::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
     };
@@ -70,6 +91,25 @@ pub fn run() -> ExitCode {
             eprintln!("tongban: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Which store, other than the configuration's.
+#[derive(clap::Args)]
+struct Database {
+    /// The store to use instead of `store.url`: `sqlite://PATH` or `postgres://USER@HOST/NAME`.
+    #[arg(long, global = true, value_name = "URL")]
+    database: Option<String>,
+}
+
+impl Database {
+    fn lay_over(&self, settings: &mut config::Store) -> anyhow::Result<()> {
+        if let Some(url) = &self.database {
+            settings.url.clone_from(url);
+            let known = "--database must begin with sqlite:// or postgres://";
+            anyhow::ensure!(settings.is_known(), known);
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    cli::{faulty, say, serve},
+    cli::{Database, faulty, say, serve},
     config::Party,
     dispatch::{Books, Correspondent},
     model::clock,
@@ -33,6 +33,8 @@ pub(super) struct Arguments {
     /// The configuration.
     #[arg(long, default_value = "config/tongban.toml")]
     config: PathBuf,
+    #[command(flatten)]
+    database: Database,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -59,7 +61,8 @@ impl Report {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let checked = serve::checked(&arguments.config).map_err(|faults| faulty(&faults))?;
+    let mut checked = serve::checked(&arguments.config).map_err(|faults| faulty(&faults))?;
+    arguments.database.lay_over(&mut checked.config.store)?;
     let config = &checked.config;
     let today = clock::china_date(clock::now_micros());
     let day = match arguments.day {

@@ -10,6 +10,7 @@ use crate::{
         self,
         rules::{Days, Finding, Stage},
     },
+    failpoint::{self, Step},
     intake::{Answer, Intake, eligibility::refusals, idempotency, key_reused, not_found, told},
     model::{
         clock, lifecycle,
@@ -18,7 +19,10 @@ use crate::{
         problem::{Cause, Problem, Reason, Violation},
         trace::TraceContext,
     },
-    store::rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
+    store::{
+        StoreError,
+        rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
+    },
     telemetry,
 };
 
@@ -86,16 +90,14 @@ impl Intake {
         if let Err(problem) = may(caller, &header, incoming.event.r#type()) {
             return Err(self.refuse(caller, operation, problem).await);
         }
-        let violations = match &incoming.event {
-            event if event.decision.is_some() => {
-                let (violations, checks) = self.decision_faults(id, event, &trace).await?;
-                incoming.event.checks = checks;
-                violations
+        if let Some(decision) = &incoming.event.decision {
+            let (violations, checks) = self.decision_faults(id, decision, &trace).await?;
+            if !violations.is_empty() {
+                return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
             }
-            event if !event.materials.is_empty() => self.paper_faults(id, event).await?,
-            event if !event.receipt_number.is_empty() => self.receipt_faults(id, event).await?,
-            _ => Vec::new(),
-        };
+            incoming.event.checks = checks;
+        }
+        let violations = self.event_faults(id, &incoming.event).await?;
         if !violations.is_empty() {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
@@ -114,7 +116,9 @@ impl Intake {
             key: incoming.key,
             now: clock::now_micros(),
         };
-        match self.store.apply(change).await.map_err(told)? {
+        let applied =
+            failpoint::at(Step::Accept, StoreError::Unavailable, self.store.apply(change));
+        match applied.await.map_err(told)? {
             Applied::Done(application) => Ok(Answer { application, replayed: false }),
             Applied::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Applied::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
@@ -131,10 +135,9 @@ impl Intake {
     async fn decision_faults(
         &self,
         id: Uuid,
-        event: &pb::ApplicationEvent,
+        decision: &pb::Decision,
         trace: &TraceContext,
     ) -> Result<(Vec<Violation>, Vec<pb::RuleCheck>), Problem> {
-        let Some(decision) = &event.decision else { return Ok(Default::default()) };
         let application = self.store.application(id).await.map_err(told)?;
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_decision(&application, decision);
@@ -152,18 +155,22 @@ impl Intake {
         Ok((violations, checks))
     }
 
-    /// What is wrong with papers for the application they are handed in to; handed in again and
-    /// again they may not make it grow without end.
-    async fn paper_faults(
+    /// What is wrong with papers and a receipt for the application they are shown to. Papers
+    /// handed in again and again may not make it grow without end.
+    async fn event_faults(
         &self,
         id: Uuid,
         event: &pb::ApplicationEvent,
     ) -> Result<Vec<Violation>, Problem> {
+        if event.materials.is_empty() && event.receipt_number.is_empty() {
+            return Ok(Vec::new());
+        }
         let application = self.store.application(id).await.map_err(told)?;
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_files(application.business(), &event.materials);
+        violations.extend(business::check_receipt(&application, &event.receipt_number));
         let held = application.materials.len();
-        if held + event.materials.len() > MOST_PAPERS {
+        if !event.materials.is_empty() && held + event.materials.len() > MOST_PAPERS {
             let text = format!(
                 "would be more than {MOST_PAPERS} with the {held} that are there; hand in only \
                  what was asked for"
@@ -171,16 +178,6 @@ impl Intake {
             violations.push(Violation::form("materials", text));
         }
         Ok(violations)
-    }
-
-    /// Who withdraws from a divorce shows the receipt of that divorce.
-    async fn receipt_faults(
-        &self,
-        id: Uuid,
-        event: &pb::ApplicationEvent,
-    ) -> Result<Vec<Violation>, Problem> {
-        let application = self.store.application(id).await.map_err(told)?;
-        Ok(business::check_receipt(&application.ok_or_else(not_found)?, &event.receipt_number))
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
         rules::{Days, Finding, Rulebook, Stage},
     },
     config::{self, Party},
+    failpoint::{self, Step},
     intake::{
         duplicate::Duplicate,
         eligibility::{intake_days, refusals},
@@ -58,7 +59,7 @@ pub struct Intake {
     routes: Routes,
     parties: BTreeMap<String, Party>,
     calendar: Arc<Calendar>,
-    rulebook: Rulebook,
+    rulebook: Arc<Rulebook>,
     authorities: config::routes::Routes,
     verifier: Option<Arc<Verifier>>,
     seals: BTreeMap<String, SealKey>,
@@ -77,7 +78,7 @@ pub struct Means {
     /// Working days.
     pub calendar: Arc<Calendar>,
     /// Rules of eligibility.
-    pub rulebook: Rulebook,
+    pub rulebook: Arc<Rulebook>,
     /// Who decides what where.
     pub authorities: config::routes::Routes,
     /// Who asks the national hub; without one, what it would be asked stays open.
@@ -179,7 +180,8 @@ impl Intake {
         span.set("application.id", new.application.id.clone());
         span.set("application.business", new.application.business().as_str_name());
         let business = new.application.business();
-        match self.store.accept(new).await.map_err(told)? {
+        let taken = failpoint::at(Step::Accept, StoreError::Unavailable, self.store.accept(new));
+        match taken.await.map_err(told)? {
             Accepted::New(application) => {
                 telemetry::count_taken(caller.party(), business.as_str_name());
                 late_on_arrival(&application);

@@ -2,9 +2,38 @@
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::Offset};
 
+use crate::failpoint;
+
 /// Now, in microseconds since 1970-01-01 UTC.
 pub fn now_micros() -> i64 {
-    Timestamp::now().as_microsecond()
+    #[cfg(test)]
+    if let Some(now) = simulated::now() {
+        return now;
+    }
+    Timestamp::now().as_microsecond() + failpoint::clock_shift()
+}
+
+/// The wall clock of a simulation: goes with the runtime's clock, which may be paused, and can be
+/// set forward and back. Each thread has its own.
+#[cfg(test)]
+pub(crate) mod simulated {
+    use std::cell::Cell;
+
+    use tokio::time::Instant;
+
+    thread_local! {
+        static WALL: Cell<Option<(i64, Instant)>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn now() -> Option<i64> {
+        let (set, at) = WALL.get()?;
+        Some(set + i64::try_from(at.elapsed().as_micros()).unwrap())
+    }
+
+    /// Sets the clock; `None` gives the thread the real one back.
+    pub(crate) fn set(now: Option<i64>) {
+        WALL.set(now.map(|now| (now, Instant::now())));
+    }
 }
 
 /// The civil date in China at that moment; China keeps UTC+8 without summer time since 1991.

@@ -226,6 +226,24 @@ pub fn event_entry(
     }
 }
 
+/// What the leaf of a purged application says happened.
+pub const PURGED: &str = "PURGED";
+
+/// The audit entry of an application whose content was purged.
+pub fn purge_entry(id: &[u8; 16], version: i64, state: State, now: i64) -> Entry {
+    Entry {
+        kind: Kind::Operation,
+        time: now,
+        party: "gateway".into(),
+        system: String::new(),
+        application: uuid::Uuid::from_bytes(*id).to_string(),
+        sequence: version,
+        what: PURGED.into(),
+        state: state.as_str_name().into(),
+        content: String::new(),
+    }
+}
+
 /// The message number of a delivery: the same for the same delivery, whoever computes it.
 pub fn message_number(id: &[u8; 16], sequence: i64, kind: DeliveryKind, party: &str) -> [u8; 16] {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);

@@ -8,17 +8,20 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{TONGBAN, repository, until};
+use crate::harness::{Schema, TONGBAN, on_postgres, repository, until};
 
 /// Runs the demo in a folder of its own and reads the one JSON object it prints.
 async fn demo(arguments: &[&str]) -> Value {
     let folder = std::env::temp_dir().join(format!("tongban-it-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir_all(&folder).unwrap();
     std::os::unix::fs::symlink(repository().join("config"), folder.join("config")).unwrap();
+    let schema = on_postgres().then(Schema::new);
+    let database = schema.iter().flat_map(|schema| ["--database", &schema.url]);
     let file = |name: &str| std::fs::File::create(folder.join(name)).unwrap();
     let mut child = Command::new(TONGBAN)
         .args(["demo", "--once", "--json"])
         .args(arguments)
+        .args(database)
         .current_dir(&folder)
         .stdin(Stdio::null())
         .stdout(file("out.json"))
@@ -35,6 +38,9 @@ async fn demo(arguments: &[&str]) -> Value {
     assert!(ended.success(), "{ended:?} {folder:?}\n{out}\n{last:#?}");
     let report = serde_json::from_str(&out).unwrap_or_else(|_| panic!("no JSON object: {out}"));
     std::fs::remove_dir_all(folder).unwrap();
+    if let Some(schema) = schema {
+        schema.remove();
+    }
     report
 }
 

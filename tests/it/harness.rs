@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     endpoints: Vec<(String, String)>,
     /// `[section] key = value` of `tongban.toml`, value as TOML.
     settings: Vec<(String, String, String)>,
+    /// Where the store is, when not where the run has it.
+    schema: Option<Schema>,
 }
 
 impl Plan {
@@ -53,6 +55,12 @@ impl Plan {
         self
     }
 
+    /// Keeps the applications there.
+    pub(crate) fn schema(mut self, schema: Schema) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
     /// Short waits between attempts, so that tests of retries take no minutes.
     pub(crate) fn hasty(self) -> Self {
         self.set("dispatch", "attempt_ms", 3000)
@@ -66,9 +74,18 @@ impl Plan {
 /// One gateway with everything around it, in a folder of its own that goes when it ends well.
 pub(crate) struct House {
     root: PathBuf,
+    /// Its log; each replica in a house writes its own.
+    log: PathBuf,
+    /// The schema its store is in, when it is in PostgreSQL; goes with the house.
+    schema: Option<Schema>,
     child: Option<Child>,
     edge: String,
     metrics: String,
+}
+
+/// Whether the houses of this run keep their applications in PostgreSQL.
+pub(crate) fn on_postgres() -> bool {
+    std::env::var("TONGBAN_TEST_DATABASE").is_ok_and(|kind| kind == "postgres")
 }
 
 impl House {
@@ -84,12 +101,22 @@ impl House {
         tls::install_provider();
         let root = std::env::temp_dir().join(format!("tongban-it-{}", uuid::Uuid::new_v4()));
         copy(&repository().join("config"), &root.join("config"));
-        let house = Self { root, child: None, edge: String::new(), metrics: String::new() };
+        let schema = plan.schema.clone().or_else(|| on_postgres().then(Schema::new));
+        let log = root.join("gateway.log");
+        let (edge, metrics) = Default::default();
+        let house = Self { root, log, schema, child: None, edge, metrics };
         let certs = house.root.join("certs");
         let made = tongban(&["certs", "new", certs.to_str().unwrap()]);
         assert!(made.status.success(), "{}", said(&made));
         house.configure(plan);
         house
+    }
+
+    /// Another gateway in the same house: same configuration and store, ports and log of its own.
+    pub(crate) fn replica(&self, name: &str) -> Self {
+        let (edge, metrics) = Default::default();
+        let log = self.root.join(format!("{name}.log"));
+        Self { root: self.root.clone(), log, schema: None, child: None, edge, metrics }
     }
 
     fn configure(&self, plan: Plan) {
@@ -102,6 +129,9 @@ impl House {
             ("listen".to_owned(), "metrics".to_owned(), "\"127.0.0.1:0\"".to_owned()),
             ("telemetry".to_owned(), "log".to_owned(), "\"info,tongban=debug\"".to_owned()),
         ];
+        if let Some(schema) = &self.schema {
+            settings.push(("store".to_owned(), "url".to_owned(), format!("\"{}\"", schema.url)));
+        }
         settings.extend(plan.settings);
         for (section, key, value) in settings {
             assert!(document[&section].get(&key).is_some(), "no setting {section}.{key}");
@@ -171,6 +201,11 @@ impl House {
         }
     }
 
+    /// Process id of the gateway.
+    pub(crate) fn pid(&self) -> String {
+        self.child.as_ref().unwrap().id().to_string()
+    }
+
     /// SIGTERM, and how it ended.
     pub(crate) async fn stop(&mut self) -> std::process::ExitStatus {
         let mut child = self.child.take().unwrap();
@@ -184,8 +219,19 @@ impl House {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    fn log_file(&self) -> PathBuf {
-        self.root.join("gateway.log")
+    fn log_file(&self) -> &Path {
+        &self.log
+    }
+
+    /// The store's settings, for who looks at it beside the gateway.
+    pub(crate) fn store(&self) -> tongban::config::Store {
+        let file = self.root.join("data/tongban.db").display().to_string();
+        let url = self.schema.as_ref().map(|schema| schema.url.clone());
+        tongban::config::Store {
+            url: url.unwrap_or_else(|| format!("sqlite://{file}")),
+            key_file: self.certs().join("store.key"),
+            writers: 1,
+        }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -216,6 +262,14 @@ impl House {
         let text = reqwest::get(url).await.unwrap().text().await.unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    }
+
+    /// One counter or gauge with its labels; 0 before anything was counted.
+    pub(crate) async fn counter(&self, name: &str) -> i64 {
+        let url = format!("http://{}/metrics", self.metrics);
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
     }
 
     /// Runs `tongban` with the house's configuration as the last arguments.
@@ -320,6 +374,9 @@ impl House {
 impl Drop for House {
     fn drop(&mut self) {
         self.kill();
+        if !self.log.ends_with("gateway.log") {
+            return; // The house is another's.
+        }
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
@@ -327,8 +384,64 @@ impl Drop for House {
             eprintln!("house kept at {}; the end of its log:\n{last}", self.root.display());
         } else {
             fs::remove_dir_all(&self.root).unwrap_or_default();
+            if let Some(schema) = &self.schema {
+                schema.remove();
+            }
         }
     }
+}
+
+/// A schema of a test database, for one house.
+#[derive(Clone)]
+pub(crate) struct Schema {
+    /// Leads into it.
+    pub(crate) url: String,
+}
+
+impl Schema {
+    /// In the database that the run was given.
+    pub(crate) fn new() -> Self {
+        let url = std::env::var("TONGBAN_TEST_POSTGRES");
+        Self::within(&url.expect("TONGBAN_TEST_POSTGRES=$(tests/postgres start)"))
+    }
+
+    pub(crate) fn within(database: &str) -> Self {
+        let name = format!("tongban_it_{}", uuid::Uuid::new_v4().simple());
+        sql(database, format!("CREATE SCHEMA {name}"));
+        Self { url: format!("{database}?options=-csearch_path%3D{name}") }
+    }
+
+    /// Runs SQL in it; the first column of each row as text.
+    pub(crate) fn sql(&self, statement: impl Into<String>) -> Vec<String> {
+        sql(&self.url, statement.into())
+    }
+
+    /// Everything in it goes.
+    pub(crate) fn remove(&self) {
+        let (_, name) = self.url.split_once("%3D").unwrap();
+        self.sql(format!("DROP SCHEMA {name} CASCADE"));
+    }
+}
+
+fn sql(url: &str, statement: String) -> Vec<String> {
+    let url = url.to_owned();
+    let work = async move {
+        let (client, driver) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        let driver = tokio::spawn(driver);
+        let said = client.simple_query(&statement).await.unwrap();
+        driver.abort();
+        said
+    };
+    // Also called where a runtime is running already.
+    let said = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work)
+    });
+    let rows = said.join().unwrap().into_iter().filter_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    rows.collect()
 }
 
 pub(crate) type Grpc = ApplicationServiceClient<InterceptedService<Channel, Bearer>>;

@@ -8,10 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tongban::{
-    model::clock,
-    store::{Sqlite, Store as _, vault::Vault},
-};
+use tongban::{model::clock, store};
 
 use crate::{
     harness::{House, Plan, SOON, TONGBAN, said, until},
@@ -118,8 +115,7 @@ async fn what_a_party_lost_is_found_explained_and_sent_again() {
     assert_eq!((&party["agree"], &party["delivered"]["theirs"]), (&true.into(), &3.into()));
     assert_eq!(party["digestAlgorithm"], "SM3");
 
-    let vault = Vault::open(&house.certs().join("store.key")).unwrap();
-    let store = Sqlite::open_beside(&house.root().join("data/tongban.db"), vault).unwrap();
+    let store = store::open_beside(&house.store()).await.unwrap();
     let sent = store.exchanged("national", 0, i64::MAX).await.unwrap();
     let lost = &sent[1];
     hub.told("lose", &lost.message_number).await;

@@ -32,7 +32,7 @@ pub(super) struct Simulator {
 }
 
 impl Stage {
-    pub(super) fn set(arguments: &Arguments) -> anyhow::Result<Self> {
+    pub(super) fn set(arguments: &Arguments, store: Option<String>) -> anyhow::Result<Self> {
         let name = format!("tongban-demo-{}", std::process::id());
         let dir = arguments.dir.clone().unwrap_or_else(|| std::env::temp_dir().join(name));
         fs::create_dir_all(dir.join("logs"))
@@ -57,7 +57,7 @@ impl Stage {
             simulators: Vec::new(),
             dir,
         };
-        stage.rewrite_gateway(edge, metrics)?;
+        stage.rewrite_gateway(edge, metrics, store)?;
         let roles = [Role::National, Role::Platform, Role::Province];
         for (role, pair) in roles.into_iter().zip(ports[2..].chunks_exact(2)) {
             stage.simulators.push(stage.simulator(role, (pair[0], pair[1]), arguments)?);
@@ -70,15 +70,21 @@ impl Stage {
         self.dir.join("certs").join(name).display().to_string()
     }
 
-    fn rewrite_gateway(&self, edge: u16, metrics: u16) -> anyhow::Result<()> {
+    fn rewrite_gateway(
+        &self,
+        edge: u16,
+        metrics: u16,
+        store: Option<String>,
+    ) -> anyhow::Result<()> {
         edit(&self.config, |document| {
             document["listen"]["edge"] = value(format!("127.0.0.1:{edge}"));
             document["listen"]["metrics"] = value(format!("127.0.0.1:{metrics}"));
             document["tls"]["certificate"] = value(self.certificate("gateway.pem"));
             document["tls"]["key"] = value(self.certificate("gateway.key"));
             document["tls"]["authorities"] = value(self.certificate("ca.pem"));
-            let store = self.dir.join("data").join("tongban.db");
-            document["store"]["url"] = value(format!("sqlite://{}", store.display()));
+            let file = self.dir.join("data").join("tongban.db");
+            let store = store.unwrap_or_else(|| format!("sqlite://{}", file.display()));
+            document["store"]["url"] = value(store);
             document["store"]["key_file"] = value(self.certificate("store.key"));
             // People watch: what waits minutes in service waits moments here.
             let dispatch = [

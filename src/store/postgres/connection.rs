@@ -37,6 +37,16 @@ const SESSION: &str = "SET statement_timeout = '10s'; SET lock_timeout = '4s'; \
      SET idle_in_transaction_session_timeout = '20s'; SET synchronous_commit = 'on'; \
      SET client_min_messages = 'warning'";
 
+/// Every statement that matters goes by an index. A plan made while the tables were empty, before
+/// the server has counted them, must do so too; without these a first hour's load reads whole
+/// tables. A database that does not know these settings plans as it likes.
+const PLANS: [&str; 4] = [
+    "SET enable_seqscan = off",
+    "SET enable_mergejoin = off",
+    "SET enable_hashjoin = off",
+    "SET jit = off",
+];
+
 /// A column of values or one value, for a statement.
 pub(super) type Value<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
@@ -104,6 +114,12 @@ impl Address {
         timeout(CONNECT, connection.client.batch_execute(SESSION))
             .await
             .map_err(|_| Trouble::silent())??;
+        for setting in PLANS {
+            let set = connection.client.batch_execute(setting);
+            if let Err(error) = timeout(CONNECT, set).await.map_err(|_| Trouble::silent())? {
+                tracing::debug!(%error, setting, "the database does not know a setting");
+            }
+        }
         Ok(connection)
     }
 }

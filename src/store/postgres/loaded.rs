@@ -82,8 +82,7 @@ impl Loaded {
         let settles = |item: &Item| matches!(item.request, Request::Settle(..));
         // Without either there is nothing to lock: what the requests bring is all new.
         if !ids.is_empty() || items.iter().any(settles) {
-            let held = loaded.holders.keys().copied().collect();
-            loaded.lock(connection, &ids, (held, first), items).await?;
+            loaded.lock(connection, &ids, first, items).await?;
         }
         Ok(loaded)
     }
@@ -94,17 +93,15 @@ impl Loaded {
         connection: &mut Connection,
         items: &[Item],
     ) -> Result<BTreeSet<Short>, Trouble> {
-        let (mut keys, mut benefits, mut again) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let (mut benefits, mut again) = (BTreeSet::new(), Vec::new());
         let (mut ids, mut fresh, mut strike) = (BTreeSet::new(), 0_i32, None);
         for item in items {
             match &item.request {
                 Request::Accept(prepared) => {
-                    keys.push(prepared.new.key.key.to_vec());
                     benefits.extend(prepared.new.benefits.iter().copied());
                     fresh += 1;
                 }
                 Request::Apply(change) => {
-                    keys.push(change.key.key.to_vec());
                     ids.insert(*change.id.as_bytes());
                 }
                 Request::Settle(_, Settlement::Again { .. }) | Request::Record(_) => {}
@@ -122,7 +119,7 @@ impl Loaded {
         let asked: Vec<Short> = benefits.into_iter().collect();
         let mut steps: Vec<Step> = vec![
             ("BEGIN", vec![]),
-            (KEYS, vec![Box::new(keys)]),
+            (KEYS, vec![Box::new(keys(items))]),
             (HOLDERS, vec![Box::new(bytes(&asked))]),
             (NUMBERS, vec![Box::new(fresh)]),
             (OF_DELIVERIES, vec![Box::new(again)]),
@@ -131,14 +128,7 @@ impl Loaded {
             steps.push((DUE, vec![Box::new(now), Box::new(limit)]));
         }
         let answers = connection.script(&steps).await?;
-        for row in &answers[1] {
-            let used = Used {
-                content: array(row, 1)?,
-                application: *row.try_get::<_, Uuid>(2)?.as_bytes(),
-                answer: row.try_get(3)?,
-            };
-            self.keys.insert(array(row, 0)?, used);
-        }
+        self.note_keys(&answers[1])?;
         self.note_holders(&asked, &answers[2])?;
         self.numbers = column(&answers[3])?;
         ids.extend(uuids(&answers[4])?);
@@ -151,15 +141,19 @@ impl Loaded {
         &mut self,
         connection: &mut Connection,
         ids: &BTreeSet<Short>,
-        (held, first): (Vec<Short>, Vec<Short>),
+        first: Vec<Short>,
         items: &[Item],
     ) -> Result<(), Trouble> {
+        let held: Vec<Short> = self.holders.keys().copied().collect();
         let sorted: Vec<Uuid> = ids.iter().copied().map(Uuid::from_bytes).collect();
         let first: Vec<Uuid> = first.into_iter().map(Uuid::from_bytes).collect();
         let refused = EventType::DuplicateRefused as i32;
         let mut steps: Vec<Step> = vec![
             (ROWS, vec![Box::new(sorted)]),
+            // Before the locks somebody may have been about to use the same key. Keys are read after
+            // holders: who holds a benefit has used a key.
             (HOLDERS, vec![Box::new(bytes(&held))]),
+            (KEYS, vec![Box::new(keys(items))]),
             (TOLD, vec![Box::new(first), Box::new(refused)]),
             settle(items),
         ];
@@ -173,11 +167,12 @@ impl Loaded {
         let answers = connection.script(&steps).await?;
         self.note_rows(ids, &answers[0])?;
         self.note_holders(&held, &answers[1])?;
-        self.told.extend(uuids(&answers[2])?);
-        for row in &answers[3] {
+        self.note_keys(&answers[2])?;
+        self.told.extend(uuids(&answers[3])?);
+        for row in &answers[4] {
             self.settled.insert((row.try_get(0)?, row.try_get(1)?));
         }
-        for row in answers[4..].iter().flatten() {
+        for row in answers[5..].iter().flatten() {
             self.again.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
         }
         Ok(())
@@ -187,22 +182,39 @@ impl Loaded {
     pub(super) async fn more(
         &mut self,
         connection: &mut Connection,
+        items: &[Item],
         lack: Lack,
     ) -> Result<(), Trouble> {
+        let mut held: Vec<Short> = self.holders.keys().copied().collect();
+        let mut ids = BTreeSet::new();
         match lack {
-            Lack::Row(id) => {
-                let rows = connection.query(ROWS, &[&vec![Uuid::from_bytes(id)]]).await?;
-                self.note_rows(&[id].into(), &rows)?;
-                // Only now that it is locked is it certain what it holds.
-                let held: Vec<Short> = self.holders.keys().copied().collect();
-                let rows = connection.query(HOLDERS, &[&bytes(&held)]).await?;
-                self.note_holders(&held, &rows)
-            }
-            Lack::Holder(benefit) => {
-                let rows = connection.query(HOLDERS, &[&bytes(&[benefit])]).await?;
-                self.note_holders(&[benefit], &rows)
-            }
+            Lack::Row(id) => _ = ids.insert(id),
+            Lack::Holder(benefit) => held.push(benefit),
         }
+        let sorted: Vec<Uuid> = ids.iter().copied().map(Uuid::from_bytes).collect();
+        // Only now that it is locked is it certain what it holds; and whoever turns up as a holder
+        // may have used one of the keys.
+        let steps: Vec<Step> = vec![
+            (ROWS, vec![Box::new(sorted)]),
+            (HOLDERS, vec![Box::new(bytes(&held))]),
+            (KEYS, vec![Box::new(keys(items))]),
+        ];
+        let answers = connection.script(&steps).await?;
+        self.note_rows(&ids, &answers[0])?;
+        self.note_holders(&held, &answers[1])?;
+        self.note_keys(&answers[2])
+    }
+
+    fn note_keys(&mut self, rows: &[Row]) -> Result<(), Trouble> {
+        for row in rows {
+            let used = Used {
+                content: array(row, 1)?,
+                application: *row.try_get::<_, Uuid>(2)?.as_bytes(),
+                answer: row.try_get(3)?,
+            };
+            self.keys.insert(array(row, 0)?, used);
+        }
+        Ok(())
     }
 
     fn note_rows(&mut self, ids: &BTreeSet<Short>, rows: &[Row]) -> Result<(), Trouble> {
@@ -222,6 +234,20 @@ impl Loaded {
         }
         Ok(())
     }
+}
+
+/// The idempotency keys of the requests.
+fn keys(items: &[Item]) -> Vec<Vec<u8>> {
+    let key = |item: &Item| match &item.request {
+        Request::Accept(prepared) => Some(prepared.new.key.key.to_vec()),
+        Request::Apply(change) => Some(change.key.key.to_vec()),
+        Request::Record(_)
+        | Request::Settle(..)
+        | Request::Strike(..)
+        | Request::Revive(_)
+        | Request::Resend(_) => None,
+    };
+    items.iter().filter_map(key).collect()
 }
 
 /// The ends of leases. Only the holder of the last lease settles.
@@ -310,7 +336,8 @@ macro_rules! application_columns {
 pub(super) use application_columns;
 
 const KEYS: &str = "SELECT i.key, i.content, a.id, i.answer \
-     FROM idempotency i JOIN applications a ON a.seq = i.application WHERE i.key = ANY($1)";
+     FROM idempotency i JOIN applications a ON a.seq = i.application WHERE i.key = ANY($1) \
+     AND a.purged IS NULL";
 const HOLDERS: &str = "SELECT benefit, application FROM holds WHERE benefit = ANY($1)";
 const NUMBERS: &str = "SELECT nextval('applications_seq') FROM generate_series(1, $1)";
 const OF_DELIVERIES: &str = "SELECT DISTINCT a.id \
@@ -318,8 +345,11 @@ const OF_DELIVERIES: &str = "SELECT DISTINCT a.id \
 // Locked out of order, but never waited for; such a transaction waits for no other application.
 const DUE: &str = "SELECT id FROM applications WHERE wake <= $1 ORDER BY wake, seq LIMIT $2 \
      FOR UPDATE SKIP LOCKED";
-const ROWS: &str =
-    concat!(application_columns!(), "WHERE a.id = ANY($1) ORDER BY a.id FOR UPDATE OF a");
+const ROWS: &str = concat!(
+    application_columns!(),
+    "WHERE a.id = ANY($1) AND a.purged IS NULL \
+     ORDER BY a.id FOR UPDATE OF a"
+);
 const TOLD: &str = "SELECT DISTINCT a.id FROM applications a \
      JOIN events e ON e.application = a.seq WHERE a.id = ANY($1) AND e.type = $2";
 const SETTLE: &str = "UPDATE deliveries d SET state = n.state, \
@@ -333,4 +363,6 @@ const REVIVE: &str = "UPDATE deliveries SET state = 0, attempts = 0, \
      RETURNING seq, application, party";
 const RESEND: &str = "UPDATE deliveries SET state = 0, attempts = 0, unknown = true, \
      due = statement_timestamp() WHERE seq = ANY($1) AND state = 2 \
+     AND EXISTS (SELECT 1 FROM applications a WHERE a.seq = deliveries.application \
+       AND a.purged IS NULL) \
      RETURNING seq, application, party";

@@ -12,95 +12,107 @@ use crate::store::{
 };
 
 /// The scripts in order; `tongban_schema.version` counts those that ran.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/postgres/0001_first.sql"),
+    include_str!("../migrations/postgres/0002_retention.sql"),
+];
 
-/// How often creating the table that orders migrations is tried: two gateways may collide on it.
+/// How often it is tried: two gateways that start at once may collide.
 const TRIES: u32 = 20;
 
-/// Runs the scripts that have not run.
+/// What is wrong with a store that can be read, in words for the operator.
+type Verdict = Result<(), String>;
+
+/// Runs the scripts that have not run, and makes sure that the key is the store's.
 ///
 /// # Errors
 /// In words for the operator.
-pub(super) async fn migrate(connection: &mut Connection) -> Result<(), String> {
-    for attempt in 0.. {
-        match connection.client.batch_execute(FIRST).await {
-            Ok(()) => break,
-            // `IF NOT EXISTS` looks before it locks: the other one has just created it.
-            Err(_) if attempt < TRIES => sleep(Duration::from_millis(50)).await,
-            Err(error) => return Err(StoreError::from(error).to_string()),
+pub(super) async fn migrate(connection: &mut Connection, vault: &Vault) -> Verdict {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match run(connection, vault).await {
+            Ok(verdict) => return verdict,
+            Err(Trouble::Again(_)) if tries < TRIES => {}
+            Err(trouble) => return Err(StoreError::from(trouble).to_string()),
         }
-    }
-    let outcome = run(connection).await;
-    if outcome.is_err() {
-        // The connection is not used any further; its end would do as well.
+        // A transaction that failed ends with the connection if not so.
         drop(connection.client.batch_execute("ROLLBACK").await);
+        sleep(Duration::from_millis(50)).await;
     }
-    outcome
 }
 
-async fn run(connection: &mut Connection) -> Result<(), String> {
-    let told = |error: Trouble| StoreError::from(error).to_string();
-    let failed = |error: tokio_postgres::Error| told(error.into());
+async fn run(connection: &mut Connection, vault: &Vault) -> Result<Verdict, Trouble> {
+    connection.client.batch_execute(FIRST).await.map_err(collided)?;
     // The row's lock makes the second gateway wait until the first has finished.
-    connection.client.batch_execute(PATIENTLY).await.map_err(failed)?;
-    let version = version(connection).await?.unwrap_or_default();
-    for script in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(usize::MAX)) {
-        connection.client.batch_execute(script).await.map_err(failed)?;
+    connection.client.batch_execute(PATIENTLY).await?;
+    let Some((version, theirs)) = found(connection).await? else {
+        return Ok(Err("holds no row in tongban_schema".into()));
+    };
+    let verdict = fits(version, theirs, vault);
+    if verdict.is_ok() {
+        for script in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(usize::MAX)) {
+            connection.client.batch_execute(script).await?;
+        }
+        let done = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
+        let ours = key(vault);
+        connection
+            .query("UPDATE tongban_schema SET version = $1, key = $2", &[&done, &ours])
+            .await?;
     }
-    let done = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
-    connection.query("UPDATE tongban_schema SET version = $1", &[&done]).await.map_err(told)?;
-    connection.client.batch_execute("COMMIT").await.map_err(failed)
+    connection.client.batch_execute("COMMIT").await?;
+    Ok(verdict)
 }
 
-/// Refuses a database that is not there yet, or written by a newer Tongban.
+/// Refuses a database that holds no store, or one of another version or key.
 ///
 /// # Errors
 /// In words for the operator.
-pub(super) async fn known(connection: &mut Connection) -> Result<(), String> {
-    match version(connection).await? {
-        Some(version) if usize::try_from(version) == Ok(MIGRATIONS.len()) => Ok(()),
-        Some(version) => Err(format!("was written by an older Tongban (schema {version})")),
-        None => Err("holds no store; is store.url right?".into()),
-    }
-}
-
-async fn version(connection: &mut Connection) -> Result<Option<i32>, String> {
-    let told = |error: Trouble| StoreError::from(error).to_string();
+pub(super) async fn known(connection: &mut Connection, vault: &Vault) -> Verdict {
+    let told = |trouble: Trouble| StoreError::from(trouble).to_string();
     let there = "SELECT to_regclass('tongban_schema') IS NOT NULL";
     let rows = connection.query(there, &[]).await.map_err(told)?;
     let is_there = rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
-    if !is_there {
-        return Ok(None);
-    }
-    let rows = connection
-        .query("SELECT version FROM tongban_schema FOR UPDATE", &[])
-        .await
-        .map_err(told)?;
-    let version: Option<i32> = rows.first().and_then(|row| row.try_get(0).ok());
-    match version {
-        Some(version) if usize::try_from(version).is_ok_and(|found| found > MIGRATIONS.len()) => {
-            Err(format!("was written by a newer Tongban (schema {version}); upgrade this one"))
+    let found = if is_there { found(connection).await.map_err(told)? } else { None };
+    match found {
+        None => Err("holds no store; is store.url right?".into()),
+        Some((version, _)) if usize::try_from(version).is_ok_and(|v| v < MIGRATIONS.len()) => {
+            Err(format!("was written by an older Tongban (schema {version}); run `serve` first"))
         }
-        found => Ok(found),
+        Some((version, theirs)) => fits(version, theirs, vault),
     }
 }
 
 /// Under another key nothing could be read, and a person could apply twice unnoticed, since the
 /// digests would differ too: the first key is remembered by a digest of its own.
-///
-/// # Errors
-/// In words for the operator.
-pub(super) async fn fits(connection: &mut Connection, vault: &Vault) -> Result<(), String> {
-    let told = |error: Trouble| StoreError::from(error).to_string();
-    let ours = vault.digest("tongban store key").to_vec();
-    let first = "UPDATE tongban_schema SET key = $1 WHERE key IS NULL";
-    connection.query(first, &[&ours]).await.map_err(told)?;
-    let rows = connection.query("SELECT key FROM tongban_schema", &[]).await.map_err(told)?;
-    let theirs: Option<Vec<u8>> = rows.first().and_then(|row| row.try_get(0).ok());
-    if theirs.is_some_and(|theirs| theirs == ours) {
-        return Ok(());
+fn fits(version: i32, theirs: Option<Vec<u8>>, vault: &Vault) -> Verdict {
+    if usize::try_from(version).is_ok_and(|version| version > MIGRATIONS.len()) {
+        return Err(format!("was written by a newer Tongban (schema {version}); upgrade this one"));
     }
-    Err("store.key_file is not the key that this store was written with; restore the key".into())
+    if theirs.is_some_and(|theirs| theirs != key(vault)) {
+        let other = "store.key_file is not the key that this store was written with";
+        return Err(format!("{other}; restore the key"));
+    }
+    Ok(())
+}
+
+fn key(vault: &Vault) -> Vec<u8> {
+    vault.digest("tongban store key").to_vec()
+}
+
+/// The version of the tables and the digest of the key; locks the row.
+async fn found(connection: &mut Connection) -> Result<Option<(i32, Option<Vec<u8>>)>, Trouble> {
+    let sql = "SELECT version, key FROM tongban_schema FOR UPDATE";
+    let rows = connection.query(sql, &[]).await?;
+    rows.first().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}
+
+/// `IF NOT EXISTS` looks before it locks: what is said then is not always a unique violation.
+fn collided(error: tokio_postgres::Error) -> Trouble {
+    match Trouble::from(error) {
+        Trouble::Other(error) => Trouble::Again(error.to_string()),
+        other => other,
+    }
 }
 
 const FIRST: &str = "CREATE TABLE IF NOT EXISTS tongban_schema (\
