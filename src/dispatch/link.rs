@@ -7,6 +7,7 @@ use reqwest::{Client, StatusCode, header};
 
 use crate::{
     config::{Config, Party},
+    failpoint::{self, Step},
     model::fault::Fault,
     tls,
 };
@@ -66,6 +67,11 @@ impl Link {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(attempt.min(Duration::from_secs(5)))
             .pool_idle_timeout(Duration::from_secs(60))
+            // Over HTTP/2 all requests share a connection: one whose other end has gone without a
+            // word would fail them all, for ever.
+            .http2_keep_alive_interval(attempt)
+            .http2_keep_alive_timeout(attempt)
+            .http2_keep_alive_while_idle(true)
             .build()
             .map_err(|error| vec![Fault::new(&party.path, 0, format!("no client: {error}"))])?;
         Ok(Self::Https(client))
@@ -81,6 +87,7 @@ impl Link {
 }
 
 async fn over_https(client: &Client, call: Call) -> Result<Reply, Failure> {
+    let is_message = call.document.is_some();
     let request = match call.document {
         Some(document) => {
             client.post(call.url).header(header::CONTENT_TYPE, call.content_type).body(document)
@@ -88,13 +95,25 @@ async fn over_https(client: &Client, call: Call) -> Result<Reply, Failure> {
         None => client.get(call.url).header(header::ACCEPT, call.content_type),
     };
     let request = request.header("traceparent", call.traceparent).timeout(call.patience);
-    let response = request.send().await.map_err(|error| match error {
-        error if error.is_connect() => Failure::NotConnected,
-        error if error.is_timeout() => Failure::Late,
-        _ => Failure::Broken,
-    })?;
+    let sent = async {
+        request.send().await.map_err(|error| match error {
+            error if error.is_connect() => Failure::NotConnected,
+            error if error.is_timeout() => Failure::Late,
+            _ => Failure::Broken,
+        })
+    };
+    // The steps that tests make fail are those of a message, not those of a question about one.
+    let response = match is_message {
+        true => failpoint::at(Step::Send, |_| Failure::Broken, sent).await?,
+        false => sent.await?,
+    };
     let (status, retry_after) = (response.status(), retry_after(&response));
-    Ok(Reply { status, retry_after, body: read(response, call.most).await })
+    let body = async { read(response, call.most).await.ok_or(()) };
+    let body = match is_message {
+        true => failpoint::at(Step::Read, drop, body).await.ok(),
+        false => body.await.ok(),
+    };
+    Ok(Reply { status, retry_after, body })
 }
 
 fn retry_after(response: &reqwest::Response) -> Option<Duration> {

@@ -1,16 +1,24 @@
 //! One receiver: writes a delivery in its format, seals it, sends it over mutual TLS and reads
 //! the answer; asks what became of a message before it sends it again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use reqwest::StatusCode;
+use tokio::time::timeout;
 
 use crate::{
     config::{Config, Delivery, Party},
-    dispatch::link::{Call, Failure, Link},
+    dispatch::{
+        link::{Call, Failure, Link},
+        now,
+    },
+    failpoint::{self, Step},
     model::{clock, fault::Fault, pb::Business, trace::TraceContext},
     store::rows::{DeliveryKind, Lease},
-    translate::{Answer, Head, Kind, SealKey, Status, Translator, Wire},
+    translate::{Answer, Format, Head, Kind, SealKey, Status, Translator, Wire},
 };
 
 /// Most bytes read of an answer.
@@ -87,7 +95,13 @@ impl Partner {
         (&self.link, &self.delivery)
     }
 
-    pub(super) async fn deliver(&self, lease: &Lease, trace: &TraceContext) -> Outcome {
+    /// One attempt, which does not go on when the lease ends: another may have it then.
+    pub(super) async fn deliver(
+        &self,
+        lease: &Lease,
+        ends: Instant,
+        trace: &TraceContext,
+    ) -> Outcome {
         let Some(format) = self.translator.format(&self.folder) else {
             return Outcome::Refused { note: "the party has no format".into() };
         };
@@ -100,29 +114,51 @@ impl Partner {
                 Asked::NoAnswer(note) => return Outcome::Unknown { note },
             }
         }
+        let again = |note| Outcome::Again { after: None, note };
+        let written = failpoint::at(Step::Seal, again, async { self.write(format, lease) });
+        match written.await {
+            Ok(document) => {
+                let left = ends.saturating_duration_since(now());
+                if left.is_zero() {
+                    return again("its lease ended before it was sent".into());
+                }
+                self.send(document, wire, left.min(self.attempt), trace).await
+            }
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// The message in the receiver's format, sealed.
+    fn write(&self, format: &Format, lease: &Lease) -> Result<Vec<u8>, Outcome> {
         let head = self.head(lease);
         let document = match (lease.kind(), lease.event()) {
             (DeliveryKind::Event, Some(event)) => {
                 format.write_event(&head, event, self.key.as_ref())
             }
             (DeliveryKind::Event, None) => {
-                return Outcome::Refused { note: "the event is missing".into() };
+                return Err(Outcome::Refused { note: "the event is missing".into() });
             }
             (DeliveryKind::Application | DeliveryKind::Result, _) => {
                 format.write_application(&head, lease.application(), self.key.as_ref())
             }
         };
-        match document {
-            Ok(document) => self.send(document, wire, trace).await,
-            // The table lacks something: only a person can mend it, and then replay.
-            Err(error) => Outcome::Refused { note: format!("cannot be written: {error}") },
-        }
+        // The table lacks something: only a person can mend it, and then replay.
+        let refused = |error| Outcome::Refused { note: format!("cannot be written: {error}") };
+        document.map_err(refused)
     }
 
-    async fn send(&self, document: Vec<u8>, wire: Wire, trace: &TraceContext) -> Outcome {
-        let path = self.delivery.message_path.as_str();
-        let call = Call { document: Some(document), ..self.call(path, content_type(wire), trace) };
-        let reply = match self.link.exchange(call).await {
+    async fn send(
+        &self,
+        document: Vec<u8>,
+        wire: Wire,
+        longest: Duration,
+        trace: &TraceContext,
+    ) -> Outcome {
+        let call = self.call(&self.delivery.message_path, content_type(wire), trace);
+        let call = Call { document: Some(document), patience: longest, ..call };
+        // Nothing leaves after the deadline, whatever held it up.
+        let replied = timeout(longest, self.link.exchange(call)).await;
+        let reply = match replied.unwrap_or(Err(Failure::Late)) {
             Ok(reply) => reply,
             Err(Failure::NotConnected) => {
                 return Outcome::Again { after: None, note: "cannot connect".into() };

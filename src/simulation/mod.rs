@@ -105,7 +105,7 @@ async fn rest(world: &Arc<World>) {
             world.jump(40 * world::DAY);
         }
         let parked = store.parked().await.unwrap();
-        let due = store.totals().await.unwrap().due;
+        let due = store.totals().await.unwrap().outbox().due;
         if !parked.is_empty() {
             world.note(&format!("an operator replays {}", parked.len()));
             store.revive(parked.iter().map(|delivery| delivery.delivery).collect()).await.unwrap();

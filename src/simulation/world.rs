@@ -198,7 +198,9 @@ impl World {
         let ground = self.ground();
         let takers = PARTIES.map(str::to_owned).into();
         let divisions = Arc::clone(&ground.divisions);
-        let terms = Terms { calendar: Arc::clone(&ground.calendar), divisions, takers };
+        let longest_wait = i64::try_from(ground.config.dispatch.lease_ms).ok().map(|ms| ms * 1000);
+        let terms =
+            Terms { calendar: Arc::clone(&ground.calendar), divisions, takers, longest_wait };
         let vault = Vault::new(&[7; 32]).unwrap();
         let disk = Arc::new(PlayedDisk::new(Arc::clone(self), life));
         let store = Sqlite::open_inline(&self.database, (vault, terms), disk).unwrap();

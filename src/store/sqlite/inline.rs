@@ -3,7 +3,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::store::{
     Sqlite, StoreError, Terms,
-    sqlite::{Readers, planted::Bug, stopped},
+    sqlite::{planted::Bug, readers::Readers},
     vault::Vault,
 };
 
@@ -65,12 +65,10 @@ impl Inline {
     pub(super) async fn read<T>(
         &self,
         readers: &Readers,
-        vault: &Vault,
         query: impl FnOnce(&Connection, &Vault) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.disk.read().await?;
-        let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        query(idle.last().ok_or_else(stopped)?, vault)
+        readers.here(query)
     }
 
     pub(super) fn subscribe(&self, last: i64) -> watch::Receiver<i64> {

@@ -72,9 +72,11 @@ impl Bug {
                 change.key.key = *uuid::Uuid::new_v4().as_bytes().repeat(2).as_array().unwrap();
                 Command::Apply(change, reply)
             }
-            (Self::AnswersEarly, Command::Accept(prepared, reply)) => {
-                _ = reply.send(Ok(Accepted::New(prepared.new.application.clone())));
-                Command::Accept(prepared, oneshot::channel().0)
+            (Self::AnswersEarly, Command::Accept(prepared, mut reply)) => {
+                let (nobody, _) = oneshot::channel();
+                let told = std::mem::replace(&mut reply.to, nobody);
+                _ = told.send(Ok(Accepted::New(prepared.new.application.clone())));
+                Command::Accept(prepared, reply)
             }
             (Self::PaysTwice, Command::Accept(mut prepared, reply)) => {
                 prepared.new.benefits.clear();

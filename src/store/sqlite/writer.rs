@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     audit::Leaf,
+    failpoint::{self, Step},
     store::{
         StoreError, Terms,
         record::Prepared,
@@ -23,7 +24,7 @@ use crate::{
         sqlite::{
             Reply, clocks,
             index::{Index, Overlay},
-            outbox, write,
+            outbox, retention, write,
         },
         vault::Vault,
     },
@@ -47,6 +48,7 @@ pub(super) enum Command {
     Revive(Vec<i64>, Reply<usize>),
     Resend(Vec<i64>, Reply<usize>),
     Forget(i64, Reply<usize>),
+    Purge(i64, usize, Reply<usize>),
 }
 
 /// What a write needs besides its command.
@@ -180,11 +182,7 @@ impl Writer {
 
     fn hand_on(&self, Committed { overlay, last_event, news }: Committed) {
         self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
-        // A lease is no news: who looks for work would wake itself, without end.
-        self.changed.send_if_modified(|last| {
-            *last = last_event.max(*last);
-            news
-        });
+        self.tell(last_event, news);
     }
 
     /// Looks whether a commit that failed is done all the same, before the index decides anything:
@@ -198,6 +196,18 @@ impl Writer {
             self.hand_on(committed);
         }
         Ok(())
+    }
+
+    /// A lease is no news: who looks for work would wake itself, without end.
+    fn tell(&self, last_event: i64, news: bool) {
+        let tell = || {
+            self.changed.send_if_modified(|last| {
+                *last = last_event.max(*last);
+                news
+            });
+            Ok(())
+        };
+        failpoint::at_blocking(Step::Notify, drop, tell).unwrap_or_default();
     }
 
     fn transact(
@@ -240,13 +250,16 @@ impl Writer {
             return Err(error);
         }
         let committed = Committed { overlay, last_event, news };
-        #[cfg(not(test))]
-        let ended = transaction.commit();
-        #[cfg(test)]
-        let ended = self.fate.commit(transaction);
-        if let Err(error) = ended {
+        let commit = || {
+            #[cfg(not(test))]
+            let ended = transaction.commit();
+            #[cfg(test)]
+            let ended = self.fate.commit(transaction);
+            ended.map_err(StoreError::from)
+        };
+        if let Err(error) = failpoint::at_blocking(Step::Commit, StoreError::Unavailable, commit) {
             self.doubt = Some(committed);
-            return Err(error.into());
+            return Err(error);
         }
         Ok(committed)
     }
@@ -275,6 +288,9 @@ fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) 
             apart(scope, reply, |s| outbox::resend(s, &deliveries))
         }
         Command::Forget(before, reply) => apart(scope, reply, |s| write::forget(s, before)),
+        Command::Purge(before, limit, reply) => {
+            apart(scope, reply, |s| retention::purge(s, before, limit))
+        }
     }
 }
 
@@ -309,8 +325,7 @@ fn finish<T: Send + 'static>(
 ) -> (Finish, Option<StoreError>) {
     let error = if alone { None } else { result.as_ref().err().cloned() };
     let finish = Box::new(move |failure: Option<StoreError>| {
-        // A caller that has gone away asks again with its key.
-        _ = reply.send(failure.map_or(result, Err));
+        reply.send(failure.map_or(result, Err));
     });
     (finish, error)
 }
@@ -329,6 +344,7 @@ fn refuse(command: Command) -> Finish {
         Command::Revive(_, reply)
         | Command::Resend(_, reply)
         | Command::Forget(_, reply)
+        | Command::Purge(_, _, reply)
         | Command::Strike(_, _, reply) => not_run(reply),
     }
 }
