@@ -158,6 +158,11 @@ impl Forms {
         };
         let hardship =
             if needy { people.cycle.among(&format!("needy {home}"), known) } else { String::new() };
+        // Who says 低保 draws it, as the lists have it.
+        if matches!(hardship.as_str(), "1" | "2") {
+            let (number, birth) = people.with_past(Fate::OnDibao, male, (low, high), None);
+            (applicant.id, applicant.birth) = (number, birth);
+        }
         let certificate =
             if needy { format!("DB{}", people.dice.digits(12)) } else { String::new() };
         let today = people.today();

@@ -4,7 +4,7 @@
 use jiff::ToSpan as _;
 
 use crate::sim::{
-    case::{Assistance, Body, Business, Divorce, Form, OldAge},
+    case::{Assistance, Body, Business, Divorce, Form, OldAge, Spouse},
     claim::Claim,
     fates::Fate,
     forms::{Filled, Forms, citizen},
@@ -218,9 +218,9 @@ impl Form {
         let kinds: &[&str] = match &self.body {
             Body::Marriage(couple) if couple.operation == "IA" => &["301", "302"],
             Body::Marriage(_) => &["310"],
-            Body::Divorce(_) => &["307", "311", "321"],
+            Body::Divorce(_) => &["111", "111", "307", "311", "321"],
             Body::Subsidy(_) => &["111", "113", "401"],
-            Body::Child(_) => &["111", "113", "117", "121", "122", "124", "125"],
+            Body::Child(_) => &["111", "111", "111", "113", "117", "121", "122", "124", "125"],
             Body::OldAge(_) => &["111", "605", "606"],
             Body::Assistance(_) => &["111", "601", "602", "604"],
         };
@@ -234,10 +234,23 @@ impl Form {
                 })
             }
             Body::Child(child) => [child.father.proof.as_str(), &child.mother.proof],
-            Body::Subsidy(_) if self.guardian.is_some() => ["122", ""],
+            Body::Subsidy(_) if self.guardian.is_some() => ["111", "122"],
             _ => [""; 2],
         };
-        let all = kinds.iter().chain(&more).chain([&agent]).filter(|kind| !kind.is_empty());
+        let also = match &self.body {
+            Body::Marriage(couple) => [&couple.man, &couple.woman].map(Spouse::shows),
+            Body::Subsidy(body) if matches!(&*body.hardship, "1" | "2") => ["403", ""],
+            _ => [""; 2],
+        };
+        let all =
+            kinds.iter().chain(&more).chain(&also).chain([&agent]).filter(|kind| !kind.is_empty());
         all.map(|kind| (*kind).to_owned()).collect()
+    }
+}
+
+impl Spouse {
+    /// The kind of paper that shows who it is.
+    fn shows(&self) -> &'static str {
+        if self.document_kind == "1" { "111" } else { "118" }
     }
 }

@@ -139,7 +139,7 @@ fn records(who: &Who) -> (bool, bool) {
 fn divorce(claim: &Claim, today: Date) -> Vec<Objection> {
     let mut against = holding([
         (!claim.yes("in china"), refuse("D4", "07")),
-        (!claim.yes("present"), refuse("D5", "02")),
+        (!claim.yes("present"), refuse("D6", "02")),
         (!claim.yes("capable"), refuse("D3", "09")),
         (!claim.yes("children") || !claim.yes("property"), refuse("D2", "08")),
     ]);
@@ -171,11 +171,14 @@ fn subsidy(claim: &Claim, today: Date) -> Vec<Objection> {
     let beyond = claim.home.starts_with("44") && matches!(category, "5" | "6");
     let heavy = matches!(level, "1" | "2") || beyond;
     let draws = |benefit: &str| draws(&who.number, benefit, today).is_some();
+    let on_dibao = ask("S1", "11", &["403"]);
     let valid = claim.date("valid to").is_none_or(|end| claim.day.is_none_or(|day| end >= day));
     let mut against = holding([
         (living && !needy, refuse("S1", "11")),
+        // 低保 is looked up, and proved by its certificate where the lists lack it.
+        (living && matches!(claim.get("hardship"), "1" | "2") && !draws("03"), on_dibao),
         (nursing && !heavy, refuse("S2", "12")),
-        (nursing && !claim.yes("care"), ask("S3", "12", &["405"])),
+        (nursing && !claim.yes("care"), ask("S2", "12", &["405"])),
         (claim.yes("injury") || draws("08"), refuse("S4", "13")),
         (claim.yes("tekun") || draws("04"), refuse("S5", "14")),
         (living && (claim.yes("orphan") || draws("05")), refuse("S6", "15")),
@@ -329,7 +332,8 @@ fn assistance(claim: &Claim, today: Date) -> Vec<Objection> {
     let draws = |benefit: &str| draws(&who.number, benefit, today).is_some();
     let mut against = holding([
         (kind == "1" && draws("04"), refuse("H1", "29")),
-        (kind == "2" && draws("03"), ask("H1", "34", &["609"])),
+        // Who changes over to 特困 says so and loses the allowance.
+        (kind == "2" && claim.get("action") != "2" && draws("03"), ask("H1", "34", &["609"])),
         (kind == "2" && !claim.yes("without"), refuse("H2", "29")),
         (kind == "1" && claim.amount("income") > heads * LINE_FEN, refuse("H3", "28")),
         (kind != "3" && claim.amount("savings") > heads * SAVINGS_FEN, refuse("H4", "28")),
@@ -342,9 +346,9 @@ fn assistance(claim: &Claim, today: Date) -> Vec<Objection> {
 fn papers(business: Business, claim: &Claim) -> Vec<Objection> {
     let entering = matches!(claim.get("action"), "" | "1" | "6");
     let wanted: &[&'static [&'static str]] = match business {
-        Business::Marriage if claim.get("operation") != "IA" => &[&["310"]],
-        Business::Marriage => &[],
-        Business::Divorce => &[&["307", "308"], &["321"]],
+        Business::Marriage if claim.get("operation") != "IA" => &[&["111", "118"], &["310"]],
+        Business::Marriage => &[&["111", "118"], &["301"], &["302"]],
+        Business::Divorce => &[&["111", "118"], &["307", "308"], &["311"], &["321"]],
         Business::Subsidy if entering => &[&["111", "119"], &["113"], &["401"]],
         Business::Child => &[&["113", "117"], &["111"], &["122"]],
         Business::OldAge if entering => &[&["111", "119"]],
