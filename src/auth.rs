@@ -109,6 +109,20 @@ impl Caller {
         self.0.scopes.contains(&scope)
     }
 
+    /// A caller with every scope, whom nobody has authenticated.
+    #[cfg(test)]
+    pub(crate) fn simulated(party: &str, kind: PartyKind) -> Self {
+        let party = Arc::new(Entry { code: party.to_owned(), kind, keys: Vec::new() });
+        Self(Arc::new(Verified {
+            party,
+            system: "simulated".into(),
+            token_id: String::new(),
+            scopes: Scope::ALL.to_vec(),
+            thumbprint: String::new(),
+            expires: i64::MAX,
+        }))
+    }
+
     /// Refuses when the token does not allow `scope`.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! `tests/it/architecture.rs` holds that. The way of an application through the house:
 //! edge → intake → store → dispatch → partner, and the same way back.
 
+pub mod failpoint;
 pub mod model;
 pub mod config;
 pub mod telemetry;
@@ -22,3 +23,5 @@ pub mod reconcile;
 pub mod edge;
 pub mod sim;
 pub mod cli;
+#[cfg(test)]
+pub mod simulation;

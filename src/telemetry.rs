@@ -2,6 +2,8 @@
 //! continue a [`TraceContext`] that is carried in headers and rows, and are exported by OTLP when
 //! a collector is configured. Nothing here ever holds personal data. Depends on model and config.
 
+pub mod load;
+
 use std::{
     sync::{LazyLock, OnceLock},
     time::Duration,
@@ -22,7 +24,7 @@ use opentelemetry_sdk::{
 use prometheus::{IntCounterVec, Registry, TextEncoder};
 use tracing_subscriber::EnvFilter;
 
-use crate::{config, model::trace::TraceContext};
+use crate::{config, model::trace::TraceContext, telemetry::load::Load};
 
 static TRACER: OnceLock<(SdkTracerProvider, SdkTracer)> = OnceLock::new();
 
@@ -154,6 +156,7 @@ struct Metrics {
     deliveries: IntCounterVec,
     questions: IntCounterVec,
     limits: IntCounterVec,
+    load: Load,
 }
 
 static METRICS: LazyLock<Option<Metrics>> = LazyLock::new(|| {
@@ -189,6 +192,7 @@ static METRICS: LazyLock<Option<Metrics>> = LazyLock::new(|| {
         &["business", "limit", "event"],
     );
     Some(Metrics {
+        load: Load::new(&registry).ok()?,
         limits: limits.ok()?,
         questions: questions.ok()?,
         taken: taken.ok()?,

@@ -40,9 +40,14 @@ pub(crate) struct Applicants {
 impl Applicants {
     /// Reads the divisions to live in: every county of neither our province nor a direct party's.
     pub(crate) fn new(divisions: &Path) -> anyhow::Result<Self> {
+        Self::living(divisions, |code| !code.starts_with("23") && !code.starts_with("44"))
+    }
+
+    /// Reads the divisions to live in: those counties.
+    pub(crate) fn living(divisions: &Path, there: fn(&str) -> bool) -> anyhow::Result<Self> {
         let text = fs::read_to_string(divisions).context("divisions")?;
         let homes = text.lines().filter(|line| line.ends_with(",county"));
-        let homes = homes.filter(|line| !line.starts_with("23") && !line.starts_with("44"));
+        let homes = homes.filter(|line| there(line));
         let homes: Vec<String> = homes.filter_map(|l| l.get(..6).map(str::to_owned)).collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let application = application(now);
@@ -59,6 +64,11 @@ impl Applicants {
         // A second holds fewer applications than this: no two runs meet.
         let next = Cell::new(now * 100_000);
         Ok(Self { homes, next, grpc: Template::new(framed), rest: Template::new(json) })
+    }
+
+    /// Leaves out so many, which another process or thread makes.
+    pub(crate) fn skip(&self, count: u64) {
+        self.next.set(self.next.get() + count);
     }
 
     /// The next application in the form of `template`, and its number.
@@ -141,7 +151,7 @@ fn application(now: u64) -> pb::Application {
             hardship_kind: "1".into(),
             hardship_certificate_number: "DB2301030012345".into(),
             other_allowance: "0".into(),
-            long_term_care: true,
+            long_term_care: Some(true),
             ..Default::default()
         })),
         ..Default::default()

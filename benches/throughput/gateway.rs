@@ -103,12 +103,27 @@ impl Gateway {
 
     /// A token of the submitting party.
     pub(crate) fn token(&self) -> anyhow::Result<String> {
-        let token = self.run(&["token", "--party", PARTY, "--certs", "certs", "--ttl", "3600"])?;
+        self.token_of(PARTY)
+    }
+
+    /// A token of any party.
+    pub(crate) fn token_of(&self, party: &str) -> anyhow::Result<String> {
+        let token = self.run(&["token", "--party", party, "--certs", "certs", "--ttl", "3600"])?;
         Ok(token.trim().to_owned())
     }
 
     /// Starts it on its store; returns how long it took until it listened.
     pub(crate) async fn start(&mut self) -> anyhow::Result<Duration> {
+        let began = self.spawn()?;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.edge)).await.is_err() {
+            ensure!(began.elapsed() < START, "the gateway did not start; see its log");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(began.elapsed())
+    }
+
+    /// Begins to start it; what happens next is for the caller to see.
+    pub(crate) fn spawn(&mut self) -> anyhow::Result<Instant> {
         let log = File::options().create(true).append(true).open(self.folder.join("log"))?;
         let began = Instant::now();
         let process = Command::new(&self.binary)
@@ -120,11 +135,7 @@ impl Gateway {
             .spawn()
             .with_context(|| self.binary.display().to_string())?;
         self.process = Some(Child::new(process, self.edge));
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.edge)).await.is_err() {
-            ensure!(began.elapsed() < START, "the gateway did not start; see its log");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        Ok(began.elapsed())
+        Ok(began)
     }
 
     /// Kills it, as `kill -9` does.
@@ -152,13 +163,28 @@ impl Gateway {
 
     /// Memory in use.
     pub(crate) fn resident_mb(&self) -> anyhow::Result<u64> {
+        self.memory_mb("VmRSS:")
+    }
+
+    /// The most memory that was ever in use.
+    pub(crate) fn peak_mb(&self) -> anyhow::Result<u64> {
+        self.memory_mb("VmHWM:")
+    }
+
+    fn memory_mb(&self, name: &'static str) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next()).context("VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.split_whitespace().next()).context(name)?;
         Ok(number.parse::<u64>()? / 1024)
     }
 
-    async fn metric(&self, name: &str) -> anyhow::Result<u64> {
+    /// The folder of its store.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// One counter or gauge, named with its labels and a blank.
+    pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<u64> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.metrics)).await?;
         let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).await?;
@@ -179,7 +205,8 @@ impl Gateway {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    fn rewrite(&self, file: &str, from: &str, to: &str) -> anyhow::Result<()> {
+    /// Replaces a text in a file of its configuration.
+    pub(crate) fn rewrite(&self, file: &str, from: &str, to: &str) -> anyhow::Result<()> {
         let file = self.config().join(file);
         let text = fs::read_to_string(&file)?;
         ensure!(text.contains(from), "{} does not name {from}", file.display());
@@ -201,7 +228,8 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// A port that nobody has now.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 

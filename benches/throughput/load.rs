@@ -61,11 +61,21 @@ impl Target {
 pub(crate) struct Load<'a> {
     pub(crate) applicants: &'a Applicants,
     pub(crate) certs: &'a Path,
+    /// The party that calls.
+    pub(crate) party: &'static str,
     /// The `Authorization` header.
     pub(crate) token: HeaderValue,
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
     pub(crate) seconds: Duration,
+}
+
+/// The answer to one call.
+pub(crate) struct Asked {
+    pub(crate) took: Duration,
+    pub(crate) at: Instant,
+    /// Status and body, when it was refused.
+    pub(crate) refused: Option<(u16, Bytes)>,
 }
 
 /// What was seen.
@@ -82,7 +92,7 @@ pub(crate) struct Run {
     pub(crate) others: f64,
 }
 
-type Connection = SendRequest<Full<Bytes>>;
+pub(crate) type Connection = SendRequest<Full<Bytes>>;
 
 impl Load<'_> {
     /// Calls for the time set; `server` is whose processor time counts, `ours` who is not others.
@@ -182,9 +192,9 @@ impl Load<'_> {
         Ok(())
     }
 
-    async fn connect(&self, target: &Target) -> anyhow::Result<Vec<Connection>> {
+    pub(crate) async fn connect(&self, target: &Target) -> anyhow::Result<Vec<Connection>> {
         let faults = |faults| anyhow::anyhow!("{faults:?}");
-        let client = tls::client(&material(self.certs, "23")).map_err(faults)?;
+        let client = tls::client(&material(self.certs, self.party)).map_err(faults)?;
         let connector = TlsConnector::from(Arc::new(client));
         let connections = (0..self.connections).map(|_| async {
             let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, target.port)).await?;
@@ -205,6 +215,19 @@ impl Load<'_> {
         target: &Target,
         connection: &Connection,
     ) -> anyhow::Result<(Duration, Instant)> {
+        let Asked { took, at, refused } = self.ask(target, connection).await?;
+        match refused {
+            None => Ok((took, at)),
+            Some((status, body)) => bail!("refused: {status} {}", String::from_utf8_lossy(&body)),
+        }
+    }
+
+    /// Makes one call that may be refused.
+    pub(crate) async fn ask(
+        &self,
+        target: &Target,
+        connection: &Connection,
+    ) -> anyhow::Result<Asked> {
         let template: &Template =
             if target.grpc { &self.applicants.grpc } else { &self.applicants.rest };
         let (body, number) = self.applicants.next(template);
@@ -226,10 +249,7 @@ impl Load<'_> {
         let at = Instant::now();
         let trailer = body.trailers().and_then(|trailers| trailers.get("grpc-status"));
         let good = head.status.is_success() && (!target.grpc || trailer.is_some_and(|s| s == "0"));
-        if !good {
-            let body = body.to_bytes();
-            bail!("refused: {head:?} {}", String::from_utf8_lossy(&body));
-        }
-        Ok((at - began, at))
+        let refused = (!good).then(|| (head.status.as_u16(), body.to_bytes()));
+        Ok(Asked { took: at - began, at, refused })
     }
 }

@@ -8,8 +8,11 @@
 //! little, and requests a second and deliveries say more. Between them the gateway is killed. Depends on
 //! the `tongban` crate for certificates' paths, messages and TLS; measures its binary.
 
+#[allow(dead_code, reason = "other benches use the rest")]
 mod application;
+#[allow(dead_code, reason = "other benches use the rest")]
 mod gateway;
+#[allow(dead_code, reason = "other benches use the rest")]
 mod load;
 mod process;
 mod servers;
@@ -101,6 +104,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let load = Load {
         applicants: &applicants,
         certs: &certs,
+        party: "23",
         token: format!("Bearer {}", gateway.token()?).try_into()?,
         connections: arguments.connections,
         in_flight: arguments.in_flight,

@@ -22,7 +22,7 @@ use crate::{
     model::{
         lifecycle::Machine,
         pb::{self, Business, application::Details},
-        problem::{Cause, Violation},
+        problem::Violation,
     },
 };
 
@@ -68,10 +68,6 @@ struct Violations(Vec<Violation>);
 impl Violations {
     fn form(&mut self, field: &str, description: &str) {
         self.0.push(Violation::form(field, description));
-    }
-
-    fn refuse(&mut self, field: &str, description: &str) {
-        self.0.push(Violation::of(Cause::Eligibility, field, description));
     }
 }
 
@@ -211,7 +207,8 @@ pub fn check_materials(materials: &[pb::Material]) -> Vec<Violation> {
 /// What is wrong with a decision about an application; paths below `decision`.
 pub fn check_decision(application: &pb::Application, decision: &pb::Decision) -> Vec<Violation> {
     let mut out = Violations::default();
-    decision::check(application, decision, &mut out);
+    let today = crate::model::clock::china_date(crate::model::clock::now_micros());
+    decision::check(application, decision, today, &mut out);
     out.0
 }
 

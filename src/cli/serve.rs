@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Auth,
     business::rules::Rulebook,
-    cli::{Database, faulty},
+    cli::{Database, faulty, purge},
     config::{Config, party_folders, routes::Routes},
     dispatch::Dispatch,
     edge,
@@ -21,14 +21,14 @@ use crate::{
     model::{
         calendar::Calendar, clock, codes::Codes, divisions::Divisions, fault::Fault, shape::Shapes,
     },
-    store::{self, Store, Terms},
+    store::{self, Terms},
     telemetry, tls,
     translate::Translator,
     verify::Verifier,
 };
 
-/// How long idempotency keys are kept: 30 days.
-const KEYS_KEPT_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
+/// How long, after the stop, the last spans may take to be sent, and threads to end.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Arguments of `tongban serve`.
 #[derive(clap::Args)]
@@ -52,21 +52,22 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         // The span exporter's channel lives on the runtime.
         telemetry::start(&checked.config.telemetry).map_err(anyhow::Error::msg)?;
         let outcome = serve(checked).await;
-        tokio::task::spawn_blocking(telemetry::stop).await?;
+        let last = tokio::task::spawn_blocking(telemetry::stop);
+        _ = tokio::time::timeout(LAST, last).await;
         outcome
     });
-    runtime.shutdown_timeout(Duration::from_secs(5));
+    runtime.shutdown_timeout(LAST);
     outcome
 }
 
 /// Everything that is read from the configuration folder.
-pub(super) struct Checked {
-    pub(super) config: Config,
-    pub(super) translator: Translator,
-    pub(super) shapes: Shapes,
-    pub(super) calendar: Calendar,
-    pub(super) rulebook: Rulebook,
-    pub(super) authorities: Routes,
+pub(crate) struct Checked {
+    pub(crate) config: Config,
+    pub(crate) translator: Translator,
+    pub(crate) shapes: Shapes,
+    pub(crate) calendar: Calendar,
+    pub(crate) rulebook: Rulebook,
+    pub(crate) authorities: Routes,
 }
 
 impl Checked {
@@ -79,7 +80,7 @@ impl Checked {
 }
 
 /// Reads the configuration folder; every fault of every file at once.
-pub(super) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
+pub(crate) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let config = Config::load(path);
     // The tables are looked at even when another file is at fault: all faults are told at once.
     let folder = path.parent().filter(|parent| *parent != Path::new(""));
@@ -91,7 +92,10 @@ pub(super) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let translator = keep(translator, &mut faults);
     let shapes = keep(shapes, &mut faults);
     let calendar = keep(calendar, &mut faults);
-    let rulebook = keep(rulebook(folder, config.as_ref()), &mut faults);
+    let rulebook = keep(
+        rulebook(folder, config.as_ref(), shapes.as_ref().map(Shapes::divisions)),
+        &mut faults,
+    );
     // Without divisions nothing can be said of routes.
     let authorities = shapes.as_ref().and_then(|shapes| {
         keep(Routes::load(&folder.join("routes.toml"), shapes.divisions()), &mut faults)
@@ -116,14 +120,18 @@ fn keep<T>(loaded: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> 
 }
 
 /// The rules of the country, and of the provinces whose parties have some.
-fn rulebook(folder: &Path, config: Option<&Config>) -> Result<Rulebook, Vec<Fault>> {
+fn rulebook(
+    folder: &Path,
+    config: Option<&Config>,
+    divisions: Option<&Arc<Divisions>>,
+) -> Result<Rulebook, Vec<Fault>> {
     // Faulty code lists are told by the rules of form.
     let codes = Codes::load(&folder.join("codes")).unwrap_or_default();
     let parties = config.iter().flat_map(|config| config.parties.values());
     let provinces: Vec<_> = parties
         .flat_map(|party| party.entry.covers.iter().map(|code| (code.clone(), party.path.clone())))
         .collect();
-    Rulebook::load(folder, &provinces, &codes)
+    Rulebook::load(folder, &provinces, &codes, divisions)
 }
 
 fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
@@ -153,8 +161,10 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
     }
     let taking = config.parties.iter().filter(|(_, party)| party.entry.delivery.is_some());
     let takers = taking.map(|(code, _)| code.clone()).collect();
-    let divisions = Arc::new(shapes.divisions().clone());
-    let terms = Terms { calendar: Arc::clone(&calendar), divisions, takers };
+    let divisions = Arc::clone(shapes.divisions());
+    let longest_wait = config.dispatch.backoff_cap_ms.max(config.dispatch.lease_ms);
+    let longest_wait = i64::try_from(longest_wait).ok().and_then(|ms| ms.checked_mul(1000));
+    let terms = Terms { calendar: Arc::clone(&calendar), divisions, takers, longest_wait };
     let store = store::open(&config.store, config.limits.store_queue, terms).await;
     let store = store.map_err(anyhow::Error::msg)?;
     let translator = Arc::new(translator);
@@ -169,7 +179,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         translator,
         parties: config.parties.clone(),
         calendar,
-        rulebook,
+        rulebook: Arc::new(rulebook),
         authorities,
         verifier: verifier.clone(),
     });
@@ -190,8 +200,11 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         parties = config.parties.len(),
         "serving"
     );
-    let monitor = tokio::spawn(edge::monitor::serve(monitor, Arc::clone(&store), stop.clone()));
-    let keeper = tokio::spawn(forget_old_keys(Arc::clone(&store), stop.clone()));
+    let ended = CancellationToken::new();
+    let stops = (stop.clone(), ended.clone());
+    let monitor = tokio::spawn(edge::monitor::serve(monitor, Arc::clone(&store), stops));
+    let policy = config.retention.clone();
+    let keeper = tokio::spawn(purge::keep(Arc::clone(&store), policy, stop.clone()));
     let mut edge = tokio::spawn(edge::serve(
         listener,
         server,
@@ -200,45 +213,46 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         config.limits.clone(),
         stop.clone(),
     ));
-    // The edge drains its calls first, then deliveries in progress end, then the store closes.
     tokio::select! {
-        ended = &mut edge => ended??,
-        told = terminated() => {
-            told?;
-            tracing::info!("stopping");
-            stop.cancel();
-            edge.await??;
-        }
+        ended = &mut edge => return ended?,
+        told = terminated() => told?,
     }
+    tracing::info!("stopping");
     stop.cancel();
-    dispatch.stop(Duration::from_millis(config.dispatch.attempt_ms)).await;
-    keeper.await?;
-    monitor.await??;
-    drop(store);
+    let patience = config.limits.draining().min(Duration::from_millis(config.dispatch.attempt_ms));
+    // Calls and deliveries in progress end, then nobody looks any more, then the store closes.
+    in_time(config.limits.stop_seconds, async {
+        let (drained, ()) = tokio::join!(edge, dispatch.stop(patience));
+        keeper.await?;
+        ended.cancel();
+        monitor.await??;
+        drop(store);
+        drained?
+    })
+    .await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Waits for the stop, not for ever. What is answered is on disk whenever this ends; what is in
+/// progress is taken up by the next start, which asks its receiver first.
+async fn in_time(
+    seconds: u64,
+    stopping: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        ended = stopping => ended,
+        () = tokio::time::sleep(Duration::from_secs(seconds)) => {
+            bail!("not all had ended {seconds} s after the signal (limits.stop_seconds); stopped")
+        }
+        _ = terminated() => bail!("told to stop a second time; stopped at once"),
+    }
 }
 
 /// One core is left to the store's writer: with as many workers as cores they and the writer keep
 /// pushing each other aside (two cores: 8 to 10 % fewer submissions).
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
-}
-
-/// Forgets idempotency keys past their 30 days, hourly, a thousand at a time.
-async fn forget_old_keys(store: Arc<dyn Store>, stop: CancellationToken) {
-    loop {
-        let before = clock::now_micros() - KEYS_KEPT_MICROS;
-        match store.forget(before).await {
-            Ok(1000) => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "cannot forget old idempotency keys"),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(3600)) => {}
-        }
-    }
 }
 
 pub(super) async fn terminated() -> std::io::Result<()> {

@@ -5,12 +5,14 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::civil::Date;
-use reqwest::header;
 use serde::Deserialize;
 
 use crate::{
     config::{Config, Party},
-    dispatch::partner::{Asked, Partner, read},
+    dispatch::{
+        link::{Call, Failure, Link},
+        partner::{Asked, Partner},
+    },
     model::{fault::Fault, pb::Business, trace::TraceContext},
     translate::Translator,
 };
@@ -80,7 +82,9 @@ impl Correspondent {
     ) -> Result<Option<Self>, Vec<Fault>> {
         let asked = party.entry.delivery.clone().filter(|d| !d.reconcile_path.is_empty());
         let Some(delivery) = asked else { return Ok(None) };
-        Partner::new(config, party, translator, delivery).map(|partner| Some(Self { partner }))
+        let link = Link::https(config, party)?;
+        let partner = Partner::new(config, party, translator, (delivery, link))?;
+        Ok(Some(Self { partner }))
     }
 
     /// What the party holds of `day`; with every message when `list`.
@@ -88,24 +92,26 @@ impl Correspondent {
     /// # Errors
     /// Why there is no answer, in words for operations.
     pub async fn books(&self, day: Date, list: bool) -> Result<Books, String> {
-        let (client, delivery) = self.partner.way();
+        let (link, delivery) = self.partner.way();
         let path = delivery.reconcile_path.replace("{day}", &day.to_string());
         let list = if list { "?list=true" } else { "" };
-        let request = client
-            .get(format!("{}{path}{list}", delivery.endpoint))
-            .header(header::ACCEPT, "application/json")
-            .header("traceparent", TraceContext::new().to_string())
-            .timeout(PATIENCE);
-        let response = request.send().await.map_err(|error| {
-            let what = if error.is_connect() { "cannot connect" } else { "no answer" };
+        let call = Call {
+            url: format!("{}{path}{list}", delivery.endpoint),
+            document: None,
+            content_type: "application/json",
+            traceparent: TraceContext::new().to_string(),
+            patience: PATIENCE,
+            most: ANSWER_BYTES,
+        };
+        let reply = link.exchange(call).await.map_err(|failure| {
+            let connected = failure != Failure::NotConnected;
+            let what = if connected { "no answer" } else { "cannot connect" };
             format!("the party's books of {day}: {what}")
         })?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(format!("the party's books of {day}: HTTP {}", status.as_u16()));
+        if !reply.status.is_success() {
+            return Err(format!("the party's books of {day}: HTTP {}", reply.status.as_u16()));
         }
-        let body = read(response, ANSWER_BYTES).await;
-        let body = body.ok_or_else(|| format!("the party's books of {day}: cut short"))?;
+        let body = reply.body.ok_or_else(|| format!("the party's books of {day}: cut short"))?;
         // The place of the mistake, not the text: it is the party's.
         let books: Books = serde_json::from_slice(&body).map_err(|error| {
             let (line, column) = (error.line(), error.column());

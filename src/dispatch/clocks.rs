@@ -24,6 +24,7 @@ pub(super) async fn run(store: Arc<dyn Store>, stop: CancellationToken) {
             }
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }

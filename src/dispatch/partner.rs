@@ -1,16 +1,24 @@
 //! One receiver: writes a delivery in its format, seals it, sends it over mutual TLS and reads
 //! the answer; asks what became of a message before it sends it again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use reqwest::{Client, StatusCode, header};
+use reqwest::StatusCode;
+use tokio::time::timeout;
 
 use crate::{
     config::{Config, Delivery, Party},
+    dispatch::{
+        link::{Call, Failure, Link},
+        now,
+    },
+    failpoint::{self, Step},
     model::{clock, fault::Fault, pb::Business, trace::TraceContext},
     store::rows::{DeliveryKind, Lease},
-    tls,
-    translate::{Answer, Head, Kind, SealKey, Status, Translator, Wire},
+    translate::{Answer, Format, Head, Kind, SealKey, Status, Translator, Wire},
 };
 
 /// Most bytes read of an answer.
@@ -54,7 +62,7 @@ pub(super) struct Partner {
     key: Option<SealKey>,
     gateway: String,
     attempt: Duration,
-    client: Client,
+    link: Link,
     translator: Arc<Translator>,
 }
 
@@ -63,27 +71,17 @@ impl Partner {
         config: &Config,
         party: &Party,
         translator: &Arc<Translator>,
-        delivery: Delivery,
+        (delivery, link): (Delivery, Link),
     ) -> Result<Self, Vec<Fault>> {
         let key = party.seal_key().map_err(|fault| vec![fault])?.map(|key| SealKey::new(&key));
-        let attempt = Duration::from_millis(config.dispatch.attempt_ms);
-        let tls = tls::client(&config.tls)?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(attempt.min(Duration::from_secs(5)))
-            .pool_idle_timeout(Duration::from_secs(60))
-            .build()
-            .map_err(|error| vec![Fault::new(&party.path, 0, format!("no client: {error}"))])?;
         Ok(Self {
             code: party.entry.code.clone(),
             folder: party.folder.clone(),
             delivery,
             key,
             gateway: config.gateway.id.clone(),
-            attempt,
-            client,
+            attempt: Duration::from_millis(config.dispatch.attempt_ms),
+            link,
             translator: Arc::clone(translator),
         })
     }
@@ -92,12 +90,18 @@ impl Partner {
         &self.code
     }
 
-    /// The client and where it leads.
-    pub(super) const fn way(&self) -> (&Client, &Delivery) {
-        (&self.client, &self.delivery)
+    /// The way to the party, and where it leads.
+    pub(super) const fn way(&self) -> (&Link, &Delivery) {
+        (&self.link, &self.delivery)
     }
 
-    pub(super) async fn deliver(&self, lease: &Lease, trace: &TraceContext) -> Outcome {
+    /// One attempt, which does not go on when the lease ends: another may have it then.
+    pub(super) async fn deliver(
+        &self,
+        lease: &Lease,
+        ends: Instant,
+        trace: &TraceContext,
+    ) -> Outcome {
         let Some(format) = self.translator.format(&self.folder) else {
             return Outcome::Refused { note: "the party has no format".into() };
         };
@@ -110,51 +114,64 @@ impl Partner {
                 Asked::NoAnswer(note) => return Outcome::Unknown { note },
             }
         }
+        let again = |note| Outcome::Again { after: None, note };
+        let written = failpoint::at(Step::Seal, again, async { self.write(format, lease) });
+        match written.await {
+            Ok(document) => {
+                let left = ends.saturating_duration_since(now());
+                if left.is_zero() {
+                    return again("its lease ended before it was sent".into());
+                }
+                self.send(document, wire, left.min(self.attempt), trace).await
+            }
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// The message in the receiver's format, sealed.
+    fn write(&self, format: &Format, lease: &Lease) -> Result<Vec<u8>, Outcome> {
         let head = self.head(lease);
         let document = match (lease.kind(), lease.event()) {
             (DeliveryKind::Event, Some(event)) => {
                 format.write_event(&head, event, self.key.as_ref())
             }
             (DeliveryKind::Event, None) => {
-                return Outcome::Refused { note: "the event is missing".into() };
+                return Err(Outcome::Refused { note: "the event is missing".into() });
             }
             (DeliveryKind::Application | DeliveryKind::Result, _) => {
                 format.write_application(&head, lease.application(), self.key.as_ref())
             }
         };
-        match document {
-            Ok(document) => self.send(document, wire, trace).await,
-            // The table lacks something: only a person can mend it, and then replay.
-            Err(error) => Outcome::Refused { note: format!("cannot be written: {error}") },
-        }
+        // The table lacks something: only a person can mend it, and then replay.
+        let refused = |error| Outcome::Refused { note: format!("cannot be written: {error}") };
+        document.map_err(refused)
     }
 
-    async fn send(&self, document: Vec<u8>, wire: Wire, trace: &TraceContext) -> Outcome {
-        let url = format!("{}{}", self.delivery.endpoint, self.delivery.message_path);
-        let request = self
-            .client
-            .post(url)
-            .header(header::CONTENT_TYPE, content_type(wire))
-            .header("traceparent", trace.to_string())
-            .timeout(self.attempt)
-            .body(document);
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) if error.is_connect() => {
+    async fn send(
+        &self,
+        document: Vec<u8>,
+        wire: Wire,
+        longest: Duration,
+        trace: &TraceContext,
+    ) -> Outcome {
+        let call = self.call(&self.delivery.message_path, content_type(wire), trace);
+        let call = Call { document: Some(document), patience: longest, ..call };
+        // Nothing leaves after the deadline, whatever held it up.
+        let replied = timeout(longest, self.link.exchange(call)).await;
+        let reply = match replied.unwrap_or(Err(Failure::Late)) {
+            Ok(reply) => reply,
+            Err(Failure::NotConnected) => {
                 return Outcome::Again { after: None, note: "cannot connect".into() };
             }
-            Err(error) => {
-                let note = if error.is_timeout() { "no answer in time" } else { "no answer" };
-                return Outcome::Unknown { note: note.into() };
-            }
+            Err(Failure::Late) => return Outcome::Unknown { note: "no answer in time".into() },
+            Err(Failure::Broken) => return Outcome::Unknown { note: "no answer".into() },
         };
-        let status = response.status();
-        let after = retry_after(&response);
+        let (status, after) = (reply.status, reply.retry_after);
         if status == StatusCode::TOO_MANY_REQUESTS {
             let after = Some(after.unwrap_or_default());
             return Outcome::Again { after, note: "HTTP 429".into() };
         }
-        let Some(body) = read(response, ANSWER_BYTES).await else {
+        let Some(body) = reply.body else {
             return Outcome::Unknown { note: format!("HTTP {status}, answer cut short") };
         };
         if status.is_server_error() {
@@ -189,23 +206,29 @@ impl Partner {
         };
         let wire = format.wire(business);
         let path = self.delivery.status_path.replace("{message_number}", message_number);
-        let request = self
-            .client
-            .get(format!("{}{path}", self.delivery.endpoint))
-            .header(header::ACCEPT, content_type(wire))
-            .header("traceparent", trace.to_string())
-            .timeout(self.attempt);
-        let Ok(response) = request.send().await else {
+        let call = self.call(&path, content_type(wire), trace);
+        let Ok(reply) = self.link.exchange(call).await else {
             return Asked::NoAnswer("status question: no answer".into());
         };
-        let status = response.status();
-        let body = read(response, ANSWER_BYTES).await.unwrap_or_default();
+        let status = reply.status;
         // An error page may by chance look like an answer; a 404 with a document is one.
         let answered = status.is_success() || status == StatusCode::NOT_FOUND;
-        match format.status(wire, &body) {
+        match format.status(wire, &reply.body.unwrap_or_default()) {
             Status::Stored if answered => Asked::Stored,
             Status::Unknown if answered => Asked::Unknown,
             _ => Asked::NoAnswer(format!("status question: HTTP {}", status.as_u16())),
+        }
+    }
+
+    /// A question at `path`, within the time of one attempt.
+    fn call(&self, path: &str, content_type: &'static str, trace: &TraceContext) -> Call {
+        Call {
+            url: format!("{}{path}", self.delivery.endpoint),
+            document: None,
+            content_type,
+            traceparent: trace.to_string(),
+            patience: self.attempt,
+            most: ANSWER_BYTES,
         }
     }
 
@@ -268,21 +291,4 @@ const fn content_type(wire: Wire) -> &'static str {
         Wire::Json => "application/json; charset=utf-8",
         Wire::Xml => "application/xml; charset=utf-8",
     }
-}
-
-fn retry_after(response: &reqwest::Response) -> Option<Duration> {
-    let header = response.headers().get(header::RETRY_AFTER)?;
-    header.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// The whole answer; `None` when it is cut short or longer than `most`.
-pub(super) async fn read(mut response: reqwest::Response, most: usize) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.ok()? {
-        if body.len() + chunk.len() > most {
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Some(body)
 }

@@ -15,7 +15,7 @@ use tower::Service as _;
 
 use crate::{
     auth::{Caller, Scope},
-    edge::{problem, questions::Verifications},
+    edge::{budget::Reservation, problem, questions::Verifications},
     intake::{Answer, Change, Intake, Questions},
     model::{
         DESCRIPTOR_SET, pb,
@@ -166,6 +166,7 @@ pub(super) struct Call {
     caller: Option<Caller>,
     trace: TraceContext,
     slot: Option<ProblemSlot>,
+    reservation: Option<Arc<Reservation>>,
     key: Result<String, Problem>,
 }
 
@@ -176,6 +177,7 @@ impl Call {
             caller: extensions.get::<Caller>().cloned(),
             trace: extensions.get::<TraceContext>().copied().unwrap_or_default(),
             slot: extensions.get::<ProblemSlot>().cloned(),
+            reservation: extensions.get::<Arc<Reservation>>().cloned(),
             key: key(metadata.get("idempotency-key").map(|value| value.as_encoded_bytes())),
         };
         (call, message)
@@ -204,8 +206,16 @@ impl Call {
         self.trace
     }
 
-    pub(super) fn answer<T>(&self, outcome: Result<T, Problem>) -> Result<Response<T>, Status> {
-        outcome.map(Response::new).map_err(|problem| self.refuse(problem))
+    pub(super) fn answer<T: prost::Message>(
+        &self,
+        outcome: Result<T, Problem>,
+    ) -> Result<Response<T>, Status> {
+        // What is read may be far longer than what asked for it.
+        let fits = |answer: T| match &self.reservation {
+            Some(reservation) => reservation.take(answer.encoded_len()).map(|()| answer),
+            None => Ok(answer),
+        };
+        outcome.and_then(fits).map(Response::new).map_err(|problem| self.refuse(problem))
     }
 
     fn answer_change(

@@ -1,4 +1,4 @@
-//! What one party may ask at once and a second. Depends on config and tokio's clock only.
+//! What one party may have at once and a second. Depends on config and tokio's clock only.
 
 use std::{
     sync::{
@@ -16,38 +16,78 @@ use tokio::{
 use crate::{
     config::Limits,
     model::problem::{Problem, Reason},
+    telemetry::load::{self, Counted, Full, Gauge, PartyLevel},
 };
 
 /// The limits of one party, shared by its connections.
 pub(super) struct PartyLimits {
-    calls: Arc<Semaphore>,
+    party: String,
+    connections: Counter,
+    calls: Counter,
     rate: Option<Bucket>,
+}
+
+/// A number of places, and how many are taken.
+struct Counter {
+    places: Arc<Semaphore>,
+    taken: Gauge,
+}
+
+/// A place that is taken until this is dropped.
+pub(super) struct Taken {
+    _place: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+impl Counter {
+    fn new(places: usize, level: PartyLevel, party: &str) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), taken: load::of_party(level, party) }
+    }
+
+    fn take(&self) -> Option<Taken> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(Taken { _place: place, _counted: self.taken.count() })
+    }
 }
 
 impl PartyLimits {
     /// A party's limits, with nothing used yet.
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(party: &str, limits: &Limits) -> Self {
         let rate = limits.rate_per_second;
+        let connections = limits.connections_per_party;
         Self {
-            calls: Arc::new(Semaphore::new(limits.calls_per_party)),
+            party: party.to_owned(),
+            connections: Counter::new(connections, PartyLevel::Connections, party),
+            calls: Counter::new(limits.calls_per_party, PartyLevel::Calls, party),
             rate: (rate > 0).then(|| Bucket::new(rate)),
         }
     }
 
-    /// Lets one call in; it counts until the permit is dropped.
+    /// Lets one connection in; `None` when the party has as many as it may.
+    pub(super) fn connect(&self) -> Option<Taken> {
+        let taken = self.connections.take();
+        if taken.is_none() {
+            load::count_shed(&self.party, Full::Connections);
+        }
+        taken
+    }
+
+    /// Lets one call in; it counts until what is returned is dropped.
     ///
     /// # Errors
     /// `RATE_LIMITED` with the time to wait.
-    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let permit = self.calls.clone().try_acquire_owned().map_err(|_| {
+    pub(super) fn enter(&self) -> Result<Taken, Problem> {
+        let taken = self.calls.take().ok_or_else(|| {
+            load::count_shed(&self.party, Full::Calls);
             let detail = "the party has too many calls in progress; wait for answers first";
             Problem::new(Reason::RateLimited, detail).retry_after(Duration::from_secs(1))
         })?;
         if let Some(Err(wait)) = self.rate.as_ref().map(Bucket::take) {
+            load::count_shed(&self.party, Full::Rate);
             let detail = "the party calls more often than it may; go on more slowly";
             return Err(Problem::new(Reason::RateLimited, detail).retry_after(wait));
         }
-        Ok(permit)
+        Ok(taken)
     }
 }
 
@@ -113,11 +153,22 @@ mod tests {
     #[test]
     fn calls_in_progress_are_counted_until_they_end() {
         let limits = Limits { calls_per_party: 2, ..Limits::default() };
-        let party = PartyLimits::new(&limits);
+        let party = PartyLimits::new("44", &limits);
         let first = party.enter().unwrap();
         let _second = party.enter().unwrap();
-        assert_eq!(party.enter().unwrap_err().reason, Reason::RateLimited);
+        assert_eq!(party.enter().err().unwrap().reason, Reason::RateLimited);
         drop(first);
         assert!(party.enter().is_ok());
+    }
+
+    #[test]
+    fn a_party_has_no_more_connections_than_it_may() {
+        let limits = Limits { connections_per_party: 1, ..Limits::default() };
+        let (party, other) = (PartyLimits::new("44", &limits), PartyLimits::new("23", &limits));
+        let first = party.connect().unwrap();
+        assert!(party.connect().is_none());
+        assert!(other.connect().is_some());
+        drop(first);
+        assert!(party.connect().is_some());
     }
 }

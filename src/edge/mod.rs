@@ -4,6 +4,7 @@
 //! `stack` is what every call goes through; `grpc` the services; `rest` turns JSON into the same
 //! services' messages and back; `problem` is how a refusal looks from outside.
 
+mod budget;
 mod grpc;
 mod json;
 mod limits;
@@ -63,7 +64,7 @@ pub async fn serve(
     };
     doors.accept(&listener, &shutdown).await;
     drop(listener);
-    doors.drain(Duration::from_secs(limits.call_seconds)).await;
+    doors.drain(limits.draining()).await;
     Ok(())
 }
 
@@ -120,7 +121,10 @@ impl Doors {
             };
             let certificates = tls.get_ref().1.peer_certificates();
             let certificate = certificates.and_then(|chain| chain.first());
-            let connection = Arc::new(stack.connection(certificate.map(|c| c.as_ref())));
+            let Some(connection) = stack.connection(certificate.map(|c| c.as_ref())) else {
+                return tracing::warn!("a party has too many connections; one was closed");
+            };
+            let connection = Arc::new(connection);
             let service = hyper::service::service_fn(move |request| {
                 // hyper moves the future a few times; a pointer is quicker to move.
                 Box::pin(Arc::clone(&stack).answer(Arc::clone(&connection), request))

@@ -7,49 +7,67 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    store::{Store, rows::Totals},
+    store::{Store, totals::Outbox},
     telemetry,
 };
 
-/// Serves until `stop`.
+/// What the answers are made from.
+#[derive(Clone)]
+struct Watched {
+    store: Arc<dyn Store>,
+    stopping: CancellationToken,
+}
+
+/// Serves until `stop`; from `stopping` on the gateway is not ready for new calls.
 ///
 /// # Errors
 /// The listener fails.
 pub async fn serve(
     listener: TcpListener,
     store: Arc<dyn Store>,
-    stop: CancellationToken,
+    (stopping, stop): (CancellationToken, CancellationToken),
 ) -> io::Result<()> {
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(store);
+        .with_state(Watched { store, stopping });
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-async fn ready(State(store): State<Arc<dyn Store>>) -> (StatusCode, &'static str) {
+async fn ready(State(watched): State<Watched>) -> (StatusCode, &'static str) {
+    if watched.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
     // Any read will do; this one costs the same however much waits.
-    match store.header(uuid::Uuid::nil()).await {
+    match watched.store.header(uuid::Uuid::nil()).await {
         Ok(_) => (StatusCode::OK, "ok\n"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
     }
 }
 
-async fn metrics(State(store): State<Arc<dyn Store>>) -> (StatusCode, String) {
+async fn metrics(State(watched): State<Watched>) -> (StatusCode, String) {
     let mut text = telemetry::metrics();
-    let Ok(Totals { due, parked, oldest, leaves }) = store.totals().await else {
+    let Ok(totals) = watched.store.totals().await else {
         return (StatusCode::SERVICE_UNAVAILABLE, text);
     };
-    let mut gauge = |name: &str, help: &str, value: f64| {
+    let all = totals.outbox();
+    let mut gauge = |name: &str, help: &str, value: fn(&Outbox) -> i64| {
         // Writing to a String cannot fail.
-        _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+        _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}", value(&all));
+        for outbox in &totals.outboxes {
+            _ = writeln!(text, "{name}_by_party{{party=\"{}\"}} {}", outbox.party, value(outbox));
+        }
     };
-    let number = |value: i64| f64::from(i32::try_from(value).unwrap_or(i32::MAX));
-    gauge("tongban_outbox_due", "Deliveries waiting or in progress.", number(due));
-    gauge("tongban_outbox_parked", "Deliveries parked for operations.", number(parked));
-    let seconds = number(oldest / 1_000_000);
-    gauge("tongban_outbox_oldest_age_seconds", "Age of the oldest waiting delivery.", seconds);
-    gauge("tongban_audit_leaves", "Entries in the audit log.", number(leaves));
+    gauge("tongban_outbox_due", "Deliveries waiting or in progress.", |outbox| outbox.due);
+    gauge("tongban_outbox_parked", "Deliveries parked for operations.", |outbox| outbox.parked);
+    gauge("tongban_outbox_oldest_age_seconds", "Age of the oldest waiting delivery.", |outbox| {
+        outbox.oldest / 1_000_000
+    });
+    let (name, leaves) = ("tongban_audit_leaves", totals.leaves);
+    _ = writeln!(
+        text,
+        "# HELP {name} Entries in the audit log.\n# TYPE {name} gauge\n{name} {leaves}"
+    );
     (StatusCode::OK, text)
 }

@@ -18,15 +18,15 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, body::Body};
 
 use crate::{
     auth::{Auth, PeerIdentity},
     config::Limits,
     edge::{
+        budget::{Budget, Counted, Reservation},
         grpc::{self, Services},
-        limits::PartyLimits,
+        limits::{PartyLimits, Taken},
         problem,
         rest::Rest,
     },
@@ -41,6 +41,9 @@ use crate::{
 pub(super) struct Stack {
     auth: Arc<Auth>,
     parties: HashMap<String, Arc<PartyLimits>>,
+    /// Of those whose certificate is no party's: they get little further than this.
+    strangers: Arc<PartyLimits>,
+    budget: Arc<Budget>,
     services: Services,
     rest: Rest,
     longest_call: Duration,
@@ -50,21 +53,30 @@ pub(super) struct Stack {
 /// What is known of a connection once its handshake is done.
 pub(super) struct Connection {
     peer: Option<PeerIdentity>,
-    limits: Option<Arc<PartyLimits>>,
+    limits: Arc<PartyLimits>,
+    _place: Taken,
+}
+
+impl Connection {
+    fn party(&self) -> &str {
+        self.peer.as_ref().map_or(UNKNOWN, PeerIdentity::party)
+    }
 }
 
 /// What a call carries through the stack.
 struct Passage {
     trace: TraceContext,
     grpc: bool,
-    permit: Option<OwnedSemaphorePermit>,
+    held: Option<(Taken, Arc<Reservation>)>,
 }
 
 impl Stack {
     /// Puts the stack together.
     pub(super) fn new(auth: Arc<Auth>, services: Services, rest: Rest, limits: &Limits) -> Self {
-        let party = |code: &str| (code.to_owned(), Arc::new(PartyLimits::new(limits)));
+        let party = |code: &str| (code.to_owned(), Arc::new(PartyLimits::new(code, limits)));
         Self {
+            strangers: Arc::new(PartyLimits::new(UNKNOWN, limits)),
+            budget: Budget::new(limits.body_bytes_in_flight),
             parties: auth.parties().map(party).collect(),
             auth,
             services,
@@ -74,11 +86,13 @@ impl Stack {
         }
     }
 
-    /// Looks at a connection's certificate, once for all its calls.
-    pub(super) fn connection(&self, certificate: Option<&[u8]>) -> Connection {
+    /// Looks at a connection's certificate, once for all its calls; `None` when the party has as
+    /// many connections as it may.
+    pub(super) fn connection(&self, certificate: Option<&[u8]>) -> Option<Connection> {
         let peer = certificate.and_then(|certificate| self.auth.identify(certificate));
-        let limits = peer.as_ref().and_then(|peer| self.parties.get(peer.party()).cloned());
-        Connection { peer, limits }
+        let limits = peer.as_ref().and_then(|peer| self.parties.get(peer.party()));
+        let limits = Arc::clone(limits.unwrap_or(&self.strangers));
+        limits.connect().map(|place| Connection { peer, limits, _place: place })
     }
 
     /// Answers one call. Cheap refusals come first, so that who is not let in costs little.
@@ -92,7 +106,7 @@ impl Stack {
         let mut span = telemetry::call("edge.call", header.and_then(TraceContext::parse));
         let trace = span.context();
         let grpc = is_grpc(request.headers());
-        let mut passage = Passage { trace, grpc, permit: None };
+        let mut passage = Passage { trace, grpc, held: None };
         describe(&mut span, &connection, &request);
         // 2. Panics: a fault of ours ends this call, never the connection's other calls.
         let steps = self.admit(&connection, request, &mut passage);
@@ -109,7 +123,7 @@ impl Stack {
             span.fail(response.status().as_str());
         }
         span.set("http.response.status_code", i64::from(response.status().as_u16()));
-        let mut response = response.map(|body| Held { body, _permit: passage.permit });
+        let mut response = response.map(|body| Held { body, _held: passage.held });
         if let Ok(value) = HeaderValue::from_str(&trace.to_string()) {
             response.headers_mut().insert(TRACEPARENT, value);
         }
@@ -123,9 +137,9 @@ impl Stack {
         passage: &mut Passage,
     ) -> Result<Response<Body>, Problem> {
         // 3. The party's rate and calls at once: before any signature is verified.
-        if let Some(limits) = &connection.limits {
-            passage.permit = Some(limits.enter()?);
-        }
+        let place = connection.limits.enter()?;
+        let reservation = self.budget.open(connection.party());
+        passage.held = Some((place, Arc::clone(&reservation)));
         // 4. Who calls: token bound to the connection's certificate.
         let path = request.uri().path();
         let open = if passage.grpc { grpc::is_open(path) } else { Rest::is_open(path) };
@@ -135,12 +149,17 @@ impl Stack {
             request.extensions_mut().insert(caller);
         }
         request.extensions_mut().insert(passage.trace);
-        // 5. Size: said to be too large is refused unread; what only turns out so is cut off.
+        // 5. Size: said to be too large is refused unread; what only turns out so is cut off. And
+        //    what is in memory at once, of all parties.
         if request.body().size_hint().lower() > self.body_bytes as u64 + FRAMING as u64 {
             pour_away(request.into_body(), self.body_bytes).await;
             return Err(too_large(self.body_bytes));
         }
-        let request = request.map(|body| Limited::new(body, self.body_bytes + FRAMING));
+        request.extensions_mut().insert(Arc::clone(&reservation));
+        let request = request.map(|body| {
+            let body = Limited::new(body, self.body_bytes + FRAMING);
+            Counted::new(body, reservation, passage.trace)
+        });
         // 6. Time: the caller's own limit or ours, whichever is shorter, until the answer begins.
         let longest = longest(request.headers())
             .map_or(self.longest_call, |theirs| theirs.min(self.longest_call));
@@ -155,21 +174,23 @@ impl Stack {
     /// 7. The work itself, by what the call speaks.
     async fn dispatch(
         &self,
-        request: Request<Limited<Incoming>>,
+        request: Request<Counted>,
         passage: &Passage,
     ) -> Result<Response<Body>, Problem> {
         if passage.grpc {
             let response = self.services.call(request.map(Body::new)).await;
             return Ok(grpc::in_our_shape(response, &passage.trace));
         }
-        self.rest.answer(request, passage.trace).await
+        // On the heap: it is long, and what awaits it would be as long.
+        Box::pin(self.rest.answer(request, passage.trace)).await
     }
 }
 
-/// A response body that holds its party's permit until it has been sent or dropped.
+/// A response body that holds its party's place, and the bytes it takes, until it has been sent or
+/// dropped.
 pub(super) struct Held {
     body: Body,
-    _permit: Option<OwnedSemaphorePermit>,
+    _held: Option<(Taken, Arc<Reservation>)>,
 }
 
 impl http_body::Body for Held {
@@ -214,7 +235,7 @@ async fn pour_away(mut body: Incoming, limit: usize) {
 }
 
 fn refused(problem: &Problem, connection: &Connection, passage: &Passage) -> Response<Body> {
-    let party = connection.peer.as_ref().map_or("unknown", PeerIdentity::party);
+    let party = connection.party();
     telemetry::count_refused(party, problem.reason.code());
     tracing::debug!(
         party.code = party,
@@ -268,6 +289,8 @@ fn longest(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
+/// Stands for the party where there is none.
+const UNKNOWN: &str = "unknown";
 const TRACEPARENT: &str = "traceparent";
 /// Longest a refused body is read.
 const POURING: Duration = Duration::from_secs(5);

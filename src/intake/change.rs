@@ -6,7 +6,11 @@ use uuid::Uuid;
 
 use crate::{
     auth::Caller,
-    business::{self, rules::Stage},
+    business::{
+        self,
+        rules::{Days, Finding, Stage},
+    },
+    failpoint::{self, Step},
     intake::{Answer, Intake, eligibility::refusals, idempotency, key_reused, not_found, told},
     model::{
         clock, lifecycle,
@@ -15,7 +19,10 @@ use crate::{
         problem::{Cause, Problem, Reason, Violation},
         trace::TraceContext,
     },
-    store::rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
+    store::{
+        StoreError,
+        rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
+    },
     telemetry,
 };
 
@@ -76,18 +83,21 @@ impl Intake {
         &self,
         caller: &Caller,
         operation: &str,
-        incoming: Incoming,
+        mut incoming: Incoming,
         trace: TraceContext,
     ) -> Result<Answer, Problem> {
         let (id, header) = self.own(caller, &incoming.id).await?;
         if let Err(problem) = may(caller, &header, incoming.event.r#type()) {
             return Err(self.refuse(caller, operation, problem).await);
         }
-        let violations = match &incoming.event {
-            event if event.decision.is_some() => self.decision_faults(id, event, &trace).await?,
-            event if !event.materials.is_empty() => self.too_many_papers(id, event).await?,
-            _ => Vec::new(),
-        };
+        if let Some(decision) = &incoming.event.decision {
+            let (violations, checks) = self.decision_faults(id, decision, &trace).await?;
+            if !violations.is_empty() {
+                return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
+            }
+            incoming.event.checks = checks;
+        }
+        let violations = self.too_many_papers(id, &incoming.event).await?;
         if !violations.is_empty() {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
@@ -106,7 +116,9 @@ impl Intake {
             key: incoming.key,
             now: clock::now_micros(),
         };
-        match self.store.apply(change).await.map_err(told)? {
+        let applied =
+            failpoint::at(Step::Accept, StoreError::Unavailable, self.store.apply(change));
+        match applied.await.map_err(told)? {
             Applied::Done(application) => Ok(Answer { application, replayed: false }),
             Applied::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Applied::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
@@ -118,26 +130,29 @@ impl Intake {
 }
 
 impl Intake {
-    /// What speaks against a decision: what it says, and of a grant the rules as of its day.
+    /// What speaks against a decision: what it says, and of a grant the rules as of its day; and
+    /// what the rules still ask.
     async fn decision_faults(
         &self,
         id: Uuid,
-        event: &pb::ApplicationEvent,
+        decision: &pb::Decision,
         trace: &TraceContext,
-    ) -> Result<Vec<Violation>, Problem> {
-        let Some(decision) = &event.decision else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<Violation>, Vec<pb::RuleCheck>), Problem> {
         let application = self.store.application(id).await.map_err(told)?;
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_decision(&application, decision);
+        let mut checks = Vec::new();
         if let (Outcome::Granted, Ok(day)) = (decision.outcome(), decision.decided_on.parse()) {
             let application = business::as_granted(&application, decision);
+            let days = Days::new(day, clock::china_date(clock::now_micros()));
             let (stage, content) = (Stage::Decision, application.encode_to_vec());
-            let found = self.rules_find(stage, &application, &content, day);
+            let found = self.rules_find(stage, &application, &content, days);
             let so_far = (found, trace);
-            let found = self.hub_finds(stage, &application, &content, day, so_far).await;
+            let found = self.hub_finds(stage, &application, &content, days, so_far).await;
             violations.extend(refusals(&found));
+            checks = found.iter().map(Finding::check).collect();
         }
-        Ok(violations)
+        Ok((violations, checks))
     }
 
     /// Papers handed in again and again may not make an application grow without end.
@@ -146,6 +161,9 @@ impl Intake {
         id: Uuid,
         event: &pb::ApplicationEvent,
     ) -> Result<Vec<Violation>, Problem> {
+        if event.materials.is_empty() {
+            return Ok(Vec::new());
+        }
         let application = self.store.application(id).await.map_err(told)?;
         let held = application.map_or(0, |application| application.materials.len());
         if held + event.materials.len() <= MOST_PAPERS {

@@ -15,7 +15,6 @@ mod watch;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use jiff::civil::Date;
 use prost::Message as _;
 use uuid::Uuid;
 
@@ -25,12 +24,13 @@ use crate::{
     auth::Caller,
     business::{
         self,
-        rules::{Finding, Rulebook, Stage},
+        rules::{Days, Finding, Rulebook, Stage},
     },
     config::{self, Party},
+    failpoint::{self, Step},
     intake::{
         duplicate::Duplicate,
-        eligibility::{intake_day, refusals},
+        eligibility::{intake_days, refusals},
         routing::{Place, Routes},
     },
     model::{
@@ -59,7 +59,7 @@ pub struct Intake {
     routes: Routes,
     parties: BTreeMap<String, Party>,
     calendar: Arc<Calendar>,
-    rulebook: Rulebook,
+    rulebook: Arc<Rulebook>,
     authorities: config::routes::Routes,
     verifier: Option<Arc<Verifier>>,
     seals: BTreeMap<String, SealKey>,
@@ -78,7 +78,7 @@ pub struct Means {
     /// Working days.
     pub calendar: Arc<Calendar>,
     /// Rules of eligibility.
-    pub rulebook: Rulebook,
+    pub rulebook: Arc<Rulebook>,
     /// Who decides what where.
     pub authorities: config::routes::Routes,
     /// Who asks the national hub; without one, what it would be asked stays open.
@@ -141,7 +141,7 @@ impl Intake {
     /// nothing.
     pub fn validate(&self, caller: &Caller, application: &pb::Application) -> Vec<Violation> {
         let content = application.encode_to_vec();
-        self.faults(caller, application, (&content, intake_day(application))).0
+        self.faults(caller, application, (&content, intake_days(application))).0
     }
 
     async fn take_application(
@@ -157,14 +157,14 @@ impl Intake {
         if let Some(answer) = self.recall(&key).await? {
             return Ok(answer);
         }
-        let day = intake_day(&application);
-        let (mut violations, found) = self.faults(caller, &application, (&content, day));
+        let days = intake_days(&application);
+        let (mut violations, found) = self.faults(caller, &application, (&content, days));
         let divisions = self.shapes.divisions();
-        let place = routing::place(&self.authorities, divisions, &application, day);
+        let place = routing::place(&self.authorities, divisions, &application, days.day());
         let place = place.map_err(|violation| violations.push(violation)).ok();
         if violations.is_empty() {
             let so_far = (found, &trace);
-            let found = self.hub_finds(Stage::Intake, &application, &content, day, so_far).await;
+            let found = self.hub_finds(Stage::Intake, &application, &content, days, so_far).await;
             violations.extend(refusals(&found));
             application.checks = found.iter().map(Finding::check).collect();
         }
@@ -180,7 +180,8 @@ impl Intake {
         span.set("application.id", new.application.id.clone());
         span.set("application.business", new.application.business().as_str_name());
         let business = new.application.business();
-        match self.store.accept(new).await.map_err(told)? {
+        let taken = failpoint::at(Step::Accept, StoreError::Unavailable, self.store.accept(new));
+        match taken.await.map_err(told)? {
             Accepted::New(application) => {
                 telemetry::count_taken(caller.party(), business.as_str_name());
                 late_on_arrival(&application);
@@ -234,11 +235,11 @@ impl Intake {
         &self,
         caller: &Caller,
         application: &pb::Application,
-        (content, day): (&[u8], Date),
+        (content, days): (&[u8], Days),
     ) -> (Vec<Violation>, Vec<Finding>) {
         let mut violations = self.shapes.check("Application", content);
         violations.extend(business::check(application));
-        let found = self.rules_find(Stage::Intake, application, content, day);
+        let found = self.rules_find(Stage::Intake, application, content, days);
         violations.extend(refusals(&found));
         let now = clock::now_micros();
         let times = [

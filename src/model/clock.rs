@@ -2,9 +2,38 @@
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::Offset};
 
+use crate::failpoint;
+
 /// Now, in microseconds since 1970-01-01 UTC.
 pub fn now_micros() -> i64 {
-    Timestamp::now().as_microsecond()
+    #[cfg(test)]
+    if let Some(now) = simulated::now() {
+        return now;
+    }
+    Timestamp::now().as_microsecond() + failpoint::clock_shift()
+}
+
+/// The wall clock of a simulation: goes with the runtime's clock, which may be paused, and can be
+/// set forward and back. Each thread has its own.
+#[cfg(test)]
+pub(crate) mod simulated {
+    use std::cell::Cell;
+
+    use tokio::time::Instant;
+
+    thread_local! {
+        static WALL: Cell<Option<(i64, Instant)>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn now() -> Option<i64> {
+        let (set, at) = WALL.get()?;
+        Some(set + i64::try_from(at.elapsed().as_micros()).unwrap())
+    }
+
+    /// Sets the clock; `None` gives the thread the real one back.
+    pub(crate) fn set(now: Option<i64>) {
+        WALL.set(now.map(|now| (now, Instant::now())));
+    }
 }
 
 /// The civil date in China at that moment; China keeps UTC+8 without summer time since 1991.
@@ -23,6 +52,12 @@ pub fn midnight(day: Date) -> i64 {
 pub fn full_years(birth: Date, day: Date) -> i16 {
     let before_birthday = (day.month(), day.day()) < (birth.month(), birth.day());
     day.year() - birth.year() - i16::from(before_birthday)
+}
+
+/// Full months between `since` and `day`.
+pub fn full_months(since: Date, day: Date) -> i32 {
+    let months = |date: Date| i32::from(date.year()) * 12 + i32::from(date.month());
+    months(day) - months(since) - i32::from(day.day() < since.day())
 }
 
 /// A protobuf timestamp of that moment.
@@ -51,6 +86,14 @@ mod tests {
         assert_eq!(full_years(date(2004, 2, 29), date(2026, 2, 28)), 21);
         assert_eq!(full_years(date(2004, 2, 29), date(2026, 3, 1)), 22);
         assert_eq!(full_years(date(2004, 11, 23), date(2026, 11, 23)), 22);
+    }
+
+    #[test]
+    fn a_month_is_full_on_its_day() {
+        assert_eq!(full_months(date(2026, 5, 24), date(2026, 11, 23)), 5);
+        assert_eq!(full_months(date(2026, 5, 23), date(2026, 11, 23)), 6);
+        assert_eq!(full_months(date(2025, 12, 31), date(2026, 2, 28)), 1);
+        assert_eq!(full_months(date(2026, 12, 1), date(2026, 11, 1)), -1);
     }
 
     #[test]

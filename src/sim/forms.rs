@@ -152,8 +152,8 @@ impl Forms {
             other_allowance: people.cycle.next("other_allowance"),
             long_term_care: kind != "1",
             statement: "因残疾生活不能自理，家庭收入低；申请补贴。".into(),
-            // Paid there until this month, here from the next.
-            last_paid: moved.then_some(today),
+            // Paid there until last month, here from this one.
+            last_paid: moved.then(|| today.saturating_sub(1.month())),
             action,
             previous,
             exit,

@@ -56,7 +56,7 @@ impl Forms {
             band,
             alive_on: today.checked_sub(20.days()).unwrap_or(today),
             other_allowance: people.cycle.next("other_allowance"),
-            last_paid: moved.then_some(today),
+            last_paid: moved.then(|| today.saturating_sub(1.month())),
             previous: if moved { people.county("other").0 } else { String::new() },
             exit: if rests { people.cycle.next("exit_reason") } else { String::new() },
             statement: "数据比对未包括本人，申请发放高龄津贴。".into(),

@@ -268,7 +268,12 @@ fn decide(desk: &Desk, case: &Case) -> Decision {
             (true, Business::Assistance) => 71_500,
             (true, _) => 15_420,
         },
-        paid_from: granted.then(|| today.checked_add(1.month()).unwrap_or(today)),
+        // Subsidies and the old-age allowance from the month of application, and where the household
+        // moved, from the one after the last; a child's from the next (次月).
+        paid_from: granted.then(|| match case.business {
+            Business::Subsidy | Business::OldAge => today,
+            _ => today.checked_add(1.month()).unwrap_or(today),
+        }),
         certificate: String::new(),
     }
 }

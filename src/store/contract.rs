@@ -1,6 +1,8 @@
 //! Every promise of [`Store`], tried. Written against the trait: each store runs the same list.
 
 #[cfg(test)]
+mod backlog;
+#[cfg(test)]
 mod benefits;
 #[cfg(test)]
 mod clocks;
@@ -8,6 +10,10 @@ mod clocks;
 mod disorder;
 #[cfg(test)]
 mod exchange;
+#[cfg(test)]
+mod proof;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod shared;
 
@@ -30,6 +36,7 @@ use crate::{
     },
     store::{
         Postgres, Sqlite, Store, Terms,
+        proof::Report,
         rows::{
             Accepted, Applied, Change, DeliveryKind, IdempotencyKey, Lease, NewApplication,
             Recalled, Refusal, Settlement,
@@ -40,13 +47,14 @@ use crate::{
 
 const HOUR: i64 = 3_600_000_000;
 
-fn terms() -> Terms {
+pub(super) fn terms() -> Terms {
     let takers = ["23", "national"].map(str::to_owned).into();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/divisions.csv");
     Terms {
         calendar: Arc::new(crate::model::calendar::tests::official()),
         divisions: Arc::new(Divisions::load(&file).unwrap()),
         takers,
+        longest_wait: Some(2 * HOUR),
     }
 }
 
@@ -152,6 +160,39 @@ impl Place {
         }
     }
 
+    /// The store held against its log.
+    async fn prove(&self) -> Report {
+        let vault = Vault::new(&[1; 32]).unwrap();
+        let tell = &mut |_: &'static str, _, _| {};
+        match self.engine {
+            Engine::Sqlite => {
+                let connection = crate::store::sqlite::proof::open(&self.file(), &vault).unwrap();
+                crate::store::sqlite::proof::prove(&connection, &vault, tell).unwrap()
+            }
+            Engine::Postgres => {
+                crate::store::postgres::proof::prove(&self.url(), &vault, tell).await.unwrap()
+            }
+        }
+    }
+
+    /// Fails unless the store agrees with its log.
+    async fn agrees(&self) -> Report {
+        let report = self.prove().await;
+        assert_eq!(report.wrong, 0, "{:?}", report.findings);
+        report
+    }
+
+    /// Changes what is stored behind the store's back.
+    fn change(&self, sql: &str) {
+        match self.engine {
+            Engine::Sqlite => {
+                let file = rusqlite::Connection::open(self.file()).unwrap();
+                assert!(file.execute(sql, []).unwrap() > 0, "{sql} changed nothing");
+            }
+            Engine::Postgres => drop(self.sql(sql.to_owned())),
+        }
+    }
+
     /// Everything that is kept, as it is kept.
     fn bytes(&self) -> Vec<Vec<u8>> {
         match self.engine {
@@ -217,7 +258,7 @@ fn key(n: u8, content: u8) -> IdempotencyKey {
     IdempotencyKey { key: [n; 32], content: [content; 32] }
 }
 
-fn new(n: u8) -> NewApplication {
+pub(super) fn new(n: u8) -> NewApplication {
     let id = Uuid::now_v7();
     let mut application = pb::Application {
         business: pb::Business::DisabilitySubsidy as i32,
@@ -425,6 +466,21 @@ async fn events_reach_a_party_in_order_and_only_one_lease_is_out(engine: Engine)
     assert_eq!(next.event().unwrap().r#type(), EventType::DecisionMade);
 }
 
+async fn what_a_clock_that_was_ahead_put_off_does_not_wait_for_it(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
+    accepted(&*store, 1).await;
+    let put_off = async |hours: i64| {
+        let held = lease_one(&*store, "national").await.expect("something to be due");
+        let (due, note) = (clock::now_micros() + hours * HOUR, String::new());
+        let again = Settlement::Again { due, unknown: false, counted: true, note };
+        store.settle(held, again).await.unwrap();
+    };
+    put_off(3).await; // Nobody waits so long.
+    put_off(1).await;
+    assert!(lease_one(&*store, "national").await.is_none(), "it is due in an hour");
+}
+
 async fn an_expired_lease_is_offered_again_as_unknown_and_the_old_one_settles_nothing(
     engine: Engine,
 ) {
@@ -441,7 +497,7 @@ async fn an_expired_lease_is_offered_again_as_unknown_and_the_old_one_settles_no
     store.settle(stale, refused).await.unwrap();
     assert!(store.parked().await.unwrap().is_empty());
     store.settle(fresh, Settlement::Delivered).await.unwrap();
-    assert_eq!(store.totals().await.unwrap().due, 0);
+    assert_eq!(store.totals().await.unwrap().outbox().due, 0);
 }
 
 async fn a_lease_whose_holder_died_is_offered_again_as_unknown(engine: Engine) {
@@ -585,6 +641,7 @@ promises![
     an_illegal_step_or_a_stale_version_changes_nothing,
     an_application_goes_its_whole_way,
     events_reach_a_party_in_order_and_only_one_lease_is_out,
+    what_a_clock_that_was_ahead_put_off_does_not_wait_for_it,
     an_expired_lease_is_offered_again_as_unknown_and_the_old_one_settles_nothing,
     a_lease_whose_holder_died_is_offered_again_as_unknown,
     a_parked_delivery_is_seen_fails_the_application_and_can_be_replayed,

@@ -6,12 +6,16 @@
 pub mod advance;
 #[cfg(test)]
 mod contract;
+pub mod copies;
 mod holding;
 mod postgres;
+pub mod proof;
 mod record;
 pub mod rows;
+mod shares;
 mod sqlite;
 mod take;
+pub mod totals;
 pub mod vault;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -20,6 +24,11 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(crate) use crate::store::sqlite::{
+    inline::{Disk, Fate},
+    planted::Bug,
+};
 pub use crate::store::{postgres::Postgres, sqlite::Sqlite};
 use crate::{
     audit::Entry,
@@ -27,9 +36,10 @@ use crate::{
     model::{calendar::Calendar, divisions::Divisions, pb},
     store::{
         rows::{
-            Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
-            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
+            Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
+            NewApplication, ParkedDelivery, Recalled, Settlement,
         },
+        totals::Totals,
         vault::Vault,
     },
 };
@@ -127,6 +137,20 @@ pub trait Store: Send + Sync + 'static {
     /// Any [`StoreError`].
     async fn forget(&self, before: i64) -> Result<usize, StoreError>;
 
+    /// Erases the content of up to `limit` applications that ended before `before` (microseconds
+    /// UTC), each with its leaf; returns how many. Reading one then says that there is none. What
+    /// is open or paid stays, and what still has something to send, a running clock or a kept key.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn purge(&self, before: i64, limit: usize) -> Result<usize, StoreError>;
+
+    /// How many applications [`Store::purge`] would purge, and how many it would hold back.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn expired(&self, before: i64) -> Result<Expired, StoreError>;
+
     /// What is needed to decide who may do what with an application; cheap.
     ///
     /// # Errors
@@ -219,6 +243,9 @@ pub struct Terms {
     pub divisions: Arc<Divisions>,
     /// Codes of the parties that take deliveries; the others read events by themselves.
     pub takers: BTreeSet<String>,
+    /// Nothing waits longer than that for its hour, microseconds: what seems to was put off by a
+    /// clock that was ahead and has been set right since.
+    pub longest_wait: Option<i64>,
 }
 
 /// Opens the store that the configuration names.

@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// A page ends once it holds so many bytes: papers inside applications make them long.
+pub(super) const PAGE_BYTES: usize = 4 << 20;
+
 /// One row of `applications`.
 #[derive(Clone)]
 pub(super) struct ApplicationRow {
@@ -49,6 +52,11 @@ pub(super) struct ApplicationRow {
 }
 
 impl ApplicationRow {
+    /// About how much it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.body.len() + self.revised.as_ref().map_or(0, Vec::len)
+    }
+
     /// The content as it stands, without the header.
     pub(super) fn content(&self, vault: &Vault) -> Result<pb::Application, StoreError> {
         let mut content: pb::Application = match &self.revised {

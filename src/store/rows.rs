@@ -384,15 +384,11 @@ pub struct Exchanged {
     pub created: i64,
 }
 
-/// Totals for metrics.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    /// Deliveries waiting or leased.
+/// Applications whose time is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Those that a purge takes.
     pub due: i64,
-    /// Deliveries parked.
-    pub parked: i64,
-    /// Age of the oldest waiting delivery, microseconds; 0 when none waits.
-    pub oldest: i64,
-    /// Leaves in the audit log.
-    pub leaves: i64,
+    /// Those that it holds back: something is still to be sent, a clock runs, a key is kept.
+    pub held_back: i64,
 }

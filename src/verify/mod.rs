@@ -355,6 +355,10 @@ fn client(settings: &Tls) -> Result<Client, Vec<Fault>> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(2))
         .pool_idle_timeout(Duration::from_secs(60))
+        // A connection whose other end has gone without a word would fail every question.
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .http2_keep_alive_timeout(Duration::from_secs(2))
+        .http2_keep_alive_while_idle(true)
         .build()
         .map_err(|error| vec![Fault::new(&settings.certificate, 0, format!("no client: {error}"))])
 }

@@ -80,6 +80,20 @@ const ALL: &[Broken] = &[
         &["dispatch.lease_ms", "attempt_ms"],
     ),
     broken(
+        "content that goes before the keys that are answered from it",
+        MAIN,
+        Replace("content_days = 1095", "content_days = 7"),
+        Of("content_days = 7"),
+        &["retention.content_days", "keys_days"],
+    ),
+    broken(
+        "no idempotency keys",
+        MAIN,
+        Replace("keys_days = 30", "keys_days = 0"),
+        Of("keys_days = 0"),
+        &["retention.keys_days"],
+    ),
+    broken(
         "a store of an unknown kind",
         MAIN,
         Replace("sqlite://", "oracle://"),

@@ -1,18 +1,24 @@
 //! A small partner system that does what a test tells it: takes messages over mutual TLS, keeps a
-//! book of everything that arrived, and answers well or badly by script. Knows each party's
-//! answer documents by heart; shares no code with the gateway but the TLS set-up.
+//! book of everything that arrived, and answers well or badly by script or by the dice. Knows each
+//! party's answer documents by heart; shares no code with the gateway but the TLS set-up.
 
 use std::{
     collections::{HashSet, VecDeque},
+    future::{Future, pending},
     io,
+    net::SocketAddr,
+    pin::Pin,
     sync::{Arc, Mutex},
     time::Instant,
 };
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, service::service_fn};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -41,7 +47,30 @@ pub(crate) enum Act {
     Status(u16, Option<u64>),
     /// Understand and refuse it.
     Refuse,
+    /// Store it, and never answer: the connection stays open.
+    StoreAndHang,
+    /// Never answer, without storing it.
+    Hang,
+    /// Store it, and break the connection in the middle of the answer.
+    StoreAndCut,
+    /// Break the connection in the middle of an answer, without storing it.
+    Cut,
 }
+
+impl Act {
+    /// Whether the sender knows by it that nothing was done.
+    const fn turns_away(&self) -> bool {
+        matches!(self, Self::Refuse | Self::Status(429, _) | Self::Status(503, Some(_)))
+    }
+
+    fn stores(&self) -> bool {
+        use Act::{Store, StoreAndBabble, StoreAndCut, StoreAndHang, StoreSilently};
+        matches!(self, Store | StoreSilently | StoreAndBabble | StoreAndHang | StoreAndCut)
+    }
+}
+
+/// What is done with a stored message before it is answered.
+pub(crate) type Before = dyn Fn(String) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
 /// One request that arrived.
 #[derive(Clone, Debug)]
@@ -50,6 +79,13 @@ pub(crate) struct Arrival {
     /// A status question rather than a message.
     pub(crate) question: bool,
     pub(crate) number: String,
+    /// Of a message: the application that its envelope names.
+    pub(crate) application: String,
+    /// Of a message: that its work is done because of it. Of a question: that it was answered
+    /// with yes.
+    pub(crate) stored: bool,
+    /// Of a message: that it was answered with not now, or never.
+    pub(crate) turned_away: bool,
     pub(crate) traceparent: String,
     pub(crate) body: String,
 }
@@ -60,6 +96,26 @@ struct Book {
     stored: HashSet<String>,
     script: VecDeque<Act>,
     always: Option<Act>,
+    /// So many of a hundred messages meet one of these.
+    dice: Option<(u32, Vec<Act>)>,
+    thrown: u32,
+    before: Option<Arc<Before>>,
+}
+
+impl Book {
+    fn next(&mut self) -> Act {
+        if let Some(act) = self.script.pop_front().or_else(|| self.always.clone()) {
+            return act;
+        }
+        let Some((percent, acts)) = &self.dice else { return Act::Store };
+        self.thrown = self.thrown.wrapping_add(1);
+        // A cheap hash of the count: the same course in every run.
+        let number = self.thrown.wrapping_mul(2_654_435_761) >> 8;
+        if number % 100 < *percent {
+            return acts[(number / 100) as usize % acts.len()].clone();
+        }
+        Act::Store
+    }
 }
 
 /// Whose documents it speaks.
@@ -86,7 +142,8 @@ impl Receiver {
     /// Binds a port; [`Receiver::open`] begins to serve, once the house has certificates.
     pub(crate) async fn bind() -> Closed {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Closed { url: format!("https://{}", listener.local_addr().unwrap()), listener }
+        let address = listener.local_addr().unwrap();
+        Closed { url: format!("https://{address}"), address, listener }
     }
 
     /// Does these, one a message, and stores what comes after them.
@@ -97,6 +154,22 @@ impl Receiver {
     /// Does this with every message from now on; `None` for storing them.
     pub(crate) fn always(&self, act: Option<Act>) {
         self.book.lock().unwrap().always = act;
+    }
+
+    /// Does one of these with so many of a hundred messages from now on.
+    pub(crate) fn dice(&self, percent: u32, acts: impl IntoIterator<Item = Act>) {
+        self.book.lock().unwrap().dice = Some((percent, acts.into_iter().collect()));
+    }
+
+    /// Does this with the application of a stored message before it is answered.
+    pub(crate) fn before_answering(&self, before: Option<Arc<Before>>) {
+        self.book.lock().unwrap().before = before;
+    }
+
+    /// Whether a message about the application is stored.
+    pub(crate) fn holds(&self, application: &str) -> bool {
+        let book = self.book.lock().unwrap();
+        book.arrivals.iter().rev().any(|a| a.stored && !a.question && a.application == application)
     }
 
     /// Everything that arrived so far, in order.
@@ -130,6 +203,7 @@ impl Receiver {
 /// A receiver that does not serve yet.
 pub(crate) struct Closed {
     pub(crate) url: String,
+    pub(crate) address: SocketAddr,
     listener: TcpListener,
 }
 
@@ -163,7 +237,7 @@ async fn serve(
     dialect: Dialect,
     book: Arc<Mutex<Book>>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, io::Error> {
+) -> Result<Response<Body>, io::Error> {
     let traceparent = request.headers().get("traceparent");
     let traceparent = traceparent.map_or("", |value| value.to_str().unwrap()).to_owned();
     let question = request.method() == Method::GET;
@@ -172,49 +246,73 @@ async fn serve(
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
     let xml = if question { accept.contains("xml") } else { body.trim_start().starts_with('<') };
-    let mut book = book.lock().unwrap();
     let number = if question {
         path.rsplit('/').next().unwrap_or_default().to_owned()
     } else {
         message_number(dialect, &body)
     };
-    let act = if question {
-        Act::Store
-    } else {
-        let next = book.script.pop_front();
-        next.or_else(|| book.always.clone()).unwrap_or(Act::Store)
-    };
-    let known = book.stored.contains(&number);
-    let at = Instant::now();
-    let arrival = Arrival { at, question, number: number.clone(), traceparent, body };
-    book.arrivals.push(arrival);
-    if question {
-        return Ok(document(xml, &status(dialect, xml, known)));
-    }
-    if matches!(act, Act::Store | Act::StoreSilently | Act::StoreAndBabble) {
-        book.stored.insert(number);
-    }
-    match act {
-        Act::Store => Ok(document(xml, &reply(dialect, xml, true))),
-        Act::Refuse => Ok(document(xml, &reply(dialect, xml, false))),
-        Act::StoreSilently | Act::Vanish => Err(io::Error::other("as the script says")),
-        Act::StoreAndBabble | Act::Babble => {
-            Ok(Response::new(Full::from("<html>It works!</html>")))
+    let application = if question { String::new() } else { application(dialect, &body) };
+    let (act, known, before) = {
+        let mut book = book.lock().unwrap();
+        let act = if question { Act::Store } else { book.next() };
+        let known = book.stored.contains(&number);
+        let stored = if question { known } else { !known && act.stores() };
+        if stored {
+            book.stored.insert(number.clone());
         }
+        book.arrivals.push(Arrival {
+            at: Instant::now(),
+            question,
+            number,
+            application: application.clone(),
+            stored,
+            turned_away: act.turns_away(),
+            traceparent,
+            body,
+        });
+        (act, known, book.before.clone().filter(|_| stored && !question))
+    };
+    if question {
+        return Ok(document(xml, status(dialect, xml, known)));
+    }
+    if let Some(before) = before {
+        before(application).await;
+    }
+    perform(dialect, xml, act).await
+}
+
+async fn perform(dialect: Dialect, xml: bool, act: Act) -> Result<Response<Body>, io::Error> {
+    match act {
+        Act::Store => Ok(document(xml, reply(dialect, xml, true))),
+        Act::Refuse => Ok(document(xml, reply(dialect, xml, false))),
+        Act::StoreSilently | Act::Vanish => Err(io::Error::other("as the script says")),
+        Act::StoreAndHang | Act::Hang => pending().await,
+        Act::StoreAndCut | Act::Cut => {
+            let half = Bytes::from(reply(dialect, xml, true).split_at(8).0.to_owned());
+            let cut = Err(io::Error::other("as the script says"));
+            let frames = futures::stream::iter([Ok(Frame::data(half)), cut]);
+            Ok(Response::new(BoxBody::new(StreamBody::new(frames))))
+        }
+        Act::StoreAndBabble | Act::Babble => Ok(Response::new(whole("<html>It works!</html>"))),
         Act::Status(status, after) => {
             let mut response = Response::builder().status(status);
             if let Some(seconds) = after {
                 response = response.header("Retry-After", seconds);
             }
-            Ok(response.body(Full::from("not now")).unwrap())
+            Ok(response.body(whole("not now")).unwrap())
         }
     }
 }
 
-fn document(xml: bool, text: &str) -> Response<Full<Bytes>> {
+type Body = BoxBody<Bytes, io::Error>;
+
+fn whole(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).map_err(|never| match never {}).boxed()
+}
+
+fn document(xml: bool, text: String) -> Response<Body> {
     let kind = if xml { "application/xml" } else { "application/json" };
-    let response = Response::builder().header("Content-Type", kind);
-    response.body(Full::from(text.to_owned())).unwrap()
+    Response::builder().header("Content-Type", kind).body(whole(text)).unwrap()
 }
 
 /// What the party says when it stored or refused a message.
@@ -250,6 +348,16 @@ fn status(dialect: Dialect, xml: bool, known: bool) -> String {
             format!(r#"<GdmzAnswer><Message state="{}"/></GdmzAnswer>"#, pick("在库", "无"))
         }
     }
+}
+
+/// The application that a message's envelope names.
+fn application(dialect: Dialect, body: &str) -> String {
+    if let Ok(body) = serde_json::from_str::<Value>(body) {
+        let place = if dialect == Dialect::P23 { "/bwt/bjbh" } else { "/head/app_id" };
+        return body.pointer(place).and_then(Value::as_str).unwrap().to_owned();
+    }
+    let name = if dialect == Dialect::P44 { "<ApplicationId>" } else { "<app_id>" };
+    body.split_once(name).unwrap().1.split_once('<').unwrap().0.to_owned()
 }
 
 /// The number in a message's envelope.

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Full, LengthLimitError};
 use prost::encoding::{WireType, encode_key, encode_varint};
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 
 use crate::{
     auth::Caller,
     edge::{
+        budget::{self, Counted, Reservation},
         grpc::{self, ProblemSlot, REPLAYED, Services},
         json::{Schema, read::Document},
         native, problem,
@@ -40,9 +40,6 @@ pub(super) struct Rest {
     openapi: Bytes,
     body_bytes: usize,
 }
-
-/// A request's body, cut off at the limit.
-type LimitedBody = Limited<Incoming>;
 
 impl Rest {
     /// Builds the routes and the OpenAPI document.
@@ -71,7 +68,7 @@ impl Rest {
     /// The refusal, to be told as problem+json.
     pub(super) async fn answer(
         &self,
-        request: Request<LimitedBody>,
+        request: Request<Counted>,
         trace: TraceContext,
     ) -> Result<Response<Body>, Problem> {
         let path = request.uri().path();
@@ -108,10 +105,13 @@ impl Rest {
         }
     }
 
-    async fn body(&self, body: LimitedBody) -> Result<Bytes, Problem> {
+    async fn body(&self, body: Counted) -> Result<Bytes, Problem> {
         let collected = body.collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {
                 return stack::too_large(self.body_bytes);
+            }
+            if error.is::<Status>() {
+                return budget::overfull();
             }
             Problem::new(Reason::InvalidArgument, "the body broke off; send it again, whole")
         })?;
@@ -126,7 +126,7 @@ impl Rest {
         &self,
         route: &Route,
         values: Vec<String>,
-        request: Request<LimitedBody>,
+        request: Request<Counted>,
         trace: TraceContext,
     ) -> Result<Response<Body>, Problem> {
         let caller = caller(&request)?;
@@ -149,6 +149,9 @@ impl Rest {
         if let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) {
             headers.insert(IDEMPOTENCY_KEY, key.clone());
         }
+        if let Some(reservation) = parts.extensions.get::<Arc<Reservation>>() {
+            inner.extensions_mut().insert(Arc::clone(reservation));
+        }
         inner.extensions_mut().insert(caller);
         inner.extensions_mut().insert(trace);
         inner.extensions_mut().insert(slot.clone());
@@ -160,7 +163,7 @@ impl Rest {
         &self,
         route: &Route,
         headers: &HeaderMap,
-        body: LimitedBody,
+        body: Counted,
         caller: &Caller,
         message: &mut Vec<u8>,
     ) -> Result<(), Problem> {
@@ -276,7 +279,7 @@ fn framed(mut message: Vec<u8>) -> Bytes {
     Bytes::from(message)
 }
 
-fn caller(request: &Request<LimitedBody>) -> Result<Caller, Problem> {
+fn caller(request: &Request<Counted>) -> Result<Caller, Problem> {
     let unknown = || Problem::new(Reason::Unauthenticated, "this path needs a token");
     request.extensions().get::<Caller>().cloned().ok_or_else(unknown)
 }

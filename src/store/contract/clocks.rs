@@ -42,7 +42,7 @@ async fn papers_that_do_not_come_end_the_application_and_both_sides_are_told(eng
         Accepted::New(_)
     ));
     // Two applications to the handler, what it did to the submitter, the end to both.
-    assert_eq!(store.totals().await.unwrap().due, 2 + 2 + 2);
+    assert_eq!(store.totals().await.unwrap().outbox().due, 2 + 2 + 2);
 }
 
 async fn a_late_step_finds_that_the_limit_spoke_first_though_nobody_looked(engine: Engine) {

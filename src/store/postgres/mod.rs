@@ -9,7 +9,9 @@ mod flush;
 mod loaded;
 mod migrate;
 mod outbox;
+pub(in crate::store) mod proof;
 mod read;
+mod retention;
 mod tls;
 mod writer;
 
@@ -34,9 +36,11 @@ use crate::{
         },
         record::Prepared,
         rows::{
-            Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
-            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
+            Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
+            NewApplication, ParkedDelivery, Recalled, Settlement,
         },
+        shares::{Place, Shares},
+        totals::Totals,
         vault::Vault,
     },
 };
@@ -47,9 +51,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The shared store.
 pub struct Postgres {
     queue: mpsc::Sender<Item>,
+    shares: Arc<Shares>,
     pool: Arc<Pool>,
     news: News,
     vault: Arc<Vault>,
+    longest_wait: Option<i64>,
     /// Ends the listening task; the writers end with the queue.
     _stop: DropGuard,
 }
@@ -112,6 +118,7 @@ impl Postgres {
         let (address, vault) = (Arc::new(address), Arc::new(vault));
         let changed = Arc::new(watch::Sender::new(last));
         let news = News { changed, tell: Arc::new(Notify::new()) };
+        let shares = Shares::new(queue.max(1));
         let (queue, waiting) = mpsc::channel(queue.max(1));
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..writers.max(1) {
@@ -129,23 +136,27 @@ impl Postgres {
         let stop = CancellationToken::new();
         tokio::spawn(ear::run(Arc::clone(&address), news.clone(), stop.clone()));
         let pool = Pool::new(address);
-        Ok(Self { queue, pool, news, vault, _stop: stop.drop_guard() })
+        let longest_wait = terms.longest_wait;
+        Ok(Self { queue, shares, pool, news, vault, longest_wait, _stop: stop.drop_guard() })
     }
 
-    /// New work is shed when the queue is full.
-    async fn shed(&self, request: Request) -> Result<Outcome, StoreError> {
+    /// New work is shed when there is no place in the queue.
+    async fn shed(&self, place: Place, request: Request) -> Result<Outcome, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Item { request, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => stopped(),
-        })?;
+        self.queue.try_send(Item { request, reply, _place: place }).map_err(
+            |error| match error {
+                mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => stopped(),
+            },
+        )?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Accepted work waits for its turn.
     async fn wait(&self, request: Request) -> Result<Outcome, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Item { request, reply }).await.map_err(|_| stopped())?;
+        let item = Item { request, reply, _place: self.shares.join() };
+        self.queue.send(item).await.map_err(|_| stopped())?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -181,9 +192,10 @@ fn stopped() -> StoreError {
 #[async_trait]
 impl Store for Postgres {
     async fn accept(&self, new: NewApplication) -> Result<Accepted, StoreError> {
+        let place = self.shares.enter(&new.application.submitting_party)?;
         // Encoding and encrypting happen here, in the caller's task, not in the writer's.
         let new = Arc::new(Prepared::new(new, &self.vault)?);
-        match self.shed(Request::Accept(Arc::clone(&new))).await? {
+        match self.shed(place, Request::Accept(Arc::clone(&new))).await? {
             Outcome::New => Ok(Accepted::New(Arc::unwrap_or_clone(new).new.application)),
             Outcome::Accepted(accepted) => Ok(accepted),
             _ => Err(stopped()),
@@ -191,20 +203,23 @@ impl Store for Postgres {
     }
 
     async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
-        match self.shed(Request::Apply(Box::new(change))).await? {
+        let place = self.shares.enter(&change.party)?;
+        match self.shed(place, Request::Apply(Box::new(change))).await? {
             Outcome::Applied(applied) => Ok(applied),
             _ => Err(stopped()),
         }
     }
 
     async fn record(&self, entry: Entry) -> Result<(), StoreError> {
-        self.shed(Request::Record(entry.leaf())).await.map(drop)
+        let place = self.shares.enter(&entry.party)?;
+        self.shed(place, Request::Record(entry.leaf())).await.map(drop)
     }
 
     async fn lease(&self, party: &str, limit: usize, until: i64) -> Result<Vec<Lease>, StoreError> {
         let terms = (limit, until.saturating_sub(clock::now_micros()));
         let mut held = self.pool.take().await?;
-        let leases = outbox::lease(&mut held.connection, &self.vault, party, terms);
+        let longest = self.longest_wait;
+        let leases = outbox::lease(&mut held.connection, &self.vault, party, terms, longest);
         let leases = in_time(leases).await;
         held.keep(leases)
     }
@@ -235,6 +250,23 @@ impl Store for Postgres {
         let mut held = self.pool.take().await?;
         let count = in_time(read::forget(&mut held.connection, before)).await;
         held.keep(count)
+    }
+
+    async fn purge(&self, before: i64, limit: usize) -> Result<usize, StoreError> {
+        let mut held = self.pool.take().await?;
+        let count = in_time(retention::purge(&mut held.connection, before, limit)).await;
+        if count.is_err() {
+            // What was begun ends with the connection.
+            drop(held);
+            return count;
+        }
+        held.keep(count)
+    }
+
+    async fn expired(&self, before: i64) -> Result<Expired, StoreError> {
+        let mut held = self.pool.take().await?;
+        let expired = in_time(retention::expired(&mut held.connection, before)).await;
+        held.keep(expired)
     }
 
     async fn header(&self, id: Uuid) -> Result<Option<Header>, StoreError> {

@@ -20,9 +20,15 @@ pub(super) async fn lease(
     vault: &Vault,
     party: &str,
     (limit, length): (usize, i64),
+    longest_wait: Option<i64>,
 ) -> Result<Vec<Lease>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = connection.query(LEASE, &[&party, &limit, &length]).await?;
+    let mut steps: Vec<(_, Vec<Value<'_>>)> = Vec::new();
+    if let Some(longest) = longest_wait {
+        steps.push((SET_RIGHT, vec![Box::new(party), Box::new(longest)]));
+    }
+    steps.push((LEASE, vec![Box::new(party), Box::new(limit), Box::new(length)]));
+    let rows = connection.script(&steps).await?.pop().unwrap_or_default();
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -84,6 +90,11 @@ pub(super) async fn lease(
 /// The number of [`DeliveryKind::Event`].
 const EVENT: i32 = 2;
 
+// What would wait longer than anything does was put off by a clock that was ahead.
+const SET_RIGHT: &str = "UPDATE deliveries SET due = statement_timestamp() + \
+     CASE state WHEN 0 THEN interval '0' ELSE $2::bigint * interval '1 microsecond' END \
+     WHERE party = $1 AND state IN (0, 1) \
+     AND due > statement_timestamp() + $2::bigint * interval '1 microsecond'";
 // Only the head of each application's line is due; what waits behind it is in no index read here.
 // An array, since a plan that does not know the limit would join by reading the table.
 const LEASE: &str = "UPDATE deliveries d SET unknown = d.unknown OR d.state = 1, state = 1, \

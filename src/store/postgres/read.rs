@@ -20,8 +20,9 @@ use crate::{
         record::StoredEvent,
         rows::{
             DeliveryKind, Exchanged, Filter, Header, IdempotencyKey, ParkedDelivery, Progress,
-            Recalled, Totals,
+            Recalled,
         },
+        totals::{Outbox, Totals},
         vault::Vault,
     },
 };
@@ -174,15 +175,21 @@ pub(super) async fn submitted(
 }
 
 pub(super) async fn totals(connection: &mut Connection) -> Result<Totals, StoreError> {
-    let rows = connection.query(TOTALS, &[]).await?;
-    let row = rows.first().ok_or_else(|| StoreError::Corrupt("no row in `log`".into()))?;
-    let oldest: Option<i64> = row.try_get(2)?;
-    Ok(Totals {
-        due: row.try_get(0)?,
-        parked: row.try_get(1)?,
-        oldest: oldest.map_or(0, |oldest| clock::now_micros().saturating_sub(oldest)),
-        leaves: row.try_get(3)?,
-    })
+    let log = connection.query("SELECT leaves FROM log", &[]).await?;
+    let log = log.first().ok_or_else(|| StoreError::Corrupt("no row in `log`".into()))?;
+    let rows = connection.query(OUTBOXES, &[]).await?;
+    let now = clock::now_micros();
+    let outbox = |row: &Row| {
+        let oldest: Option<i64> = row.try_get(3)?;
+        Ok::<_, StoreError>(Outbox {
+            party: row.try_get(0)?,
+            due: row.try_get(1)?,
+            parked: row.try_get(2)?,
+            oldest: oldest.map_or(0, |oldest| now.saturating_sub(oldest)),
+        })
+    };
+    let outboxes = rows.iter().map(outbox).collect::<Result<_, _>>()?;
+    Ok(Totals { outboxes, leaves: log.try_get(0)? })
 }
 
 /// The row of [`event_columns`].
@@ -247,23 +254,26 @@ macro_rules! delivery_columns {
 const ANSWER: &str = "SELECT a.seq, a.id, a.business, a.state, a.version, a.submitter, \
      a.handler, a.home_name, a.benefits, a.salt, a.trace, a.created, a.updated, a.body, \
      a.revised, a.kept, a.open, a.wake, i.content, i.answer \
-     FROM idempotency i JOIN applications a ON a.seq = i.application WHERE i.key = $1";
+     FROM idempotency i JOIN applications a ON a.seq = i.application WHERE i.key = $1 \
+     AND a.purged IS NULL";
 const FORGET: &str = "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency \
      WHERE created < $1 ORDER BY created LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING 1";
-const HEADER: &str =
-    "SELECT business, submitter, handler, state, trace FROM applications WHERE id = $1";
-const APPLICATION: &str = concat!(application_columns!(), "WHERE a.id = $1");
+const HEADER: &str = "SELECT business, submitter, handler, state, trace FROM applications \
+     WHERE id = $1 AND purged IS NULL";
+const APPLICATION: &str = concat!(application_columns!(), "WHERE a.id = $1 AND a.purged IS NULL");
 const LIST: &str = concat!(
     application_columns!(),
     "WHERE a.seq < $1 AND (a.submitter = $2 OR a.handler = $2) \
      AND ($3 = 0 OR a.business = $3) AND ($4 = 0 OR a.state = $4) \
-     AND left(a.home_division, length($5)) = $5 ORDER BY a.seq DESC LIMIT $6"
+     AND left(a.home_division, length($5)) = $5 \
+     AND a.purged IS NULL ORDER BY a.seq DESC LIMIT $6"
 );
-const EVENTS: &str = concat!(event_columns!(), "WHERE a.id = $1 ORDER BY e.sequence");
+const EVENTS: &str =
+    concat!(event_columns!(), "WHERE a.id = $1 AND a.purged IS NULL ORDER BY e.sequence");
 const EVENTS_AFTER: &str = concat!(
     event_columns!(),
     "WHERE e.seq > $1 AND e.seq <= $2 AND (a.submitter = $3 OR a.handler = $3) \
-     ORDER BY e.seq LIMIT $4"
+     AND a.purged IS NULL ORDER BY e.seq LIMIT $4"
 );
 const PARKED: &str = "SELECT d.seq, a.id, d.party, d.kind, d.message, d.attempts, d.note, \
      d.created, a.trace FROM deliveries d JOIN applications a ON a.seq = d.application \
@@ -277,6 +287,6 @@ const SENT: &str =
     concat!(delivery_columns!(), "WHERE d.party = $1 AND d.message = ANY($2) ORDER BY d.seq");
 const SUBMITTED: &str = "SELECT id FROM applications \
      WHERE submitter = $1 AND created >= $2 AND created < $3 ORDER BY seq";
-const TOTALS: &str = "SELECT count(d.seq) FILTER (WHERE d.state <> 3), \
-     count(d.seq) FILTER (WHERE d.state = 3), min(d.created) FILTER (WHERE d.state <> 3), \
-     (SELECT leaves FROM log) FROM deliveries d WHERE d.state <> 2";
+const OUTBOXES: &str = "SELECT d.party, count(*) FILTER (WHERE d.state <> 3), \
+     count(*) FILTER (WHERE d.state = 3), min(d.created) FILTER (WHERE d.state <> 3) \
+     FROM deliveries d WHERE d.state <> 2 GROUP BY d.party";

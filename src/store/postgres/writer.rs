@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     audit::Leaf,
+    failpoint::{self, Step},
     store::{
         StoreError, Terms,
         postgres::{
@@ -21,6 +22,7 @@ use crate::{
         },
         record::Prepared,
         rows::{Accepted, Applied, Change, Lease, Settlement},
+        shares::Place,
         take,
         vault::Vault,
     },
@@ -64,6 +66,7 @@ pub(super) enum Outcome {
 pub(super) struct Item {
     pub(super) request: Request,
     pub(super) reply: oneshot::Sender<Result<Outcome, StoreError>>,
+    pub(super) _place: Place,
 }
 
 impl Item {
@@ -156,7 +159,7 @@ impl Writer {
         for attempt in 0..AGAIN {
             match self.attempt(&items).await {
                 Ok((outcomes, writes, event)) => {
-                    return self.committed(items, outcomes, writes, event);
+                    return self.committed(items, outcomes, writes, event).await;
                 }
                 Err(Failure::One(at, error)) => {
                     items.remove(at).answer(Err(error));
@@ -181,7 +184,7 @@ impl Writer {
         }
     }
 
-    fn committed(
+    async fn committed(
         &self,
         items: Vec<Item>,
         outcomes: Vec<Outcome>,
@@ -189,10 +192,14 @@ impl Writer {
         event: Option<i64>,
     ) {
         // A lease is no news: who looks for work would wake itself, without end.
-        if writes.news {
-            self.news.wake(event);
-            self.news.tell.notify_one();
-        }
+        let tell = async {
+            if writes.news {
+                self.news.wake(event);
+                self.news.tell.notify_one();
+            }
+            Ok(())
+        };
+        failpoint::at(Step::Notify, drop, tell).await.unwrap_or_default();
         for (row, said) in &writes.said {
             take::tell(row, said);
         }
@@ -268,7 +275,8 @@ async fn transact(
     for _ in 0..MORE {
         match decide::decide(items, &loaded, means) {
             Ok((outcomes, writes)) => {
-                let event = flush::flush(connection, &loaded, &writes).await;
+                let flushed = flush::flush(connection, &loaded, &writes);
+                let event = failpoint::at(Step::Commit, Trouble::Lost, flushed).await;
                 let event = event.map_err(|trouble| match trouble {
                     Trouble::Again(text) => Failure::Again(text),
                     // The commit was on its way: it may have happened.

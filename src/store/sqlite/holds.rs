@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::PoisonError};
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 use crate::{
     model::{
@@ -29,12 +29,11 @@ pub(super) fn holders(
     scope: &Scope<'_>,
     benefits: &[Benefit],
 ) -> Result<Vec<ApplicationRow>, StoreError> {
-    let ids: BTreeSet<_> = benefits.iter().filter_map(|one| holder(scope, &[*one])).collect();
-    let rows = ids.into_iter().map(|id| {
-        let row = read::by_id(scope.transaction, uuid::Uuid::from_bytes(id))?;
-        row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()))
-    });
-    rows.collect()
+    let mut places = BTreeSet::new();
+    for benefit in benefits {
+        places.extend(holder(scope, benefit)?);
+    }
+    places.into_iter().map(|place| read::by_seq(scope.transaction, place)).collect()
 }
 
 /// Writes who holds the benefits after a step, and what the rows themselves say of it.
@@ -47,15 +46,15 @@ pub(super) fn settle(
     if let Some(taking) = &holding.taken {
         for mut before in holders(scope, taking.benefits())? {
             let (gone, notice) = holding::lose(&mut before, taking);
-            scope.overlay.close(&gone);
+            scope.overlay.close(&[&gone, taking.benefits()].concat(), before.seq);
             write(scope, &before)?;
             if let Some((step, event)) = notice {
                 take(scope, &mut before, Cause { step, event: &event, by: By::gateway(now) })?;
             }
         }
     }
-    scope.overlay.close(&holding.freed);
-    scope.overlay.open(&holding.held, row.id);
+    scope.overlay.close(&holding.freed, row.seq);
+    scope.overlay.open(&holding.held, row.seq);
     write(scope, row)
 }
 
@@ -71,13 +70,10 @@ fn write(scope: &Scope<'_>, row: &ApplicationRow) -> Result<(), StoreError> {
 /// asked again, not who or where.
 pub(super) fn duplicate(
     scope: &mut Scope<'_>,
-    first: [u8; 16],
+    first: i64,
     new: &NewApplication,
 ) -> Result<Accepted, StoreError> {
-    let id = uuid::Uuid::from_bytes(first);
-    let row = read::by_id(scope.transaction, id)?;
-    let mut row =
-        row.ok_or_else(|| StoreError::Corrupt("a benefit held by no application".into()))?;
+    let mut row = read::by_seq(scope.transaction, first)?;
     let refused = EventType::DuplicateRefused;
     let told: bool = scope
         .transaction
@@ -91,12 +87,27 @@ pub(super) fn duplicate(
         let step = lifecycle::notice(row.state, refused);
         take(scope, &mut row, Cause { step, event: &event, by: By::gateway(new.now) })?;
     }
-    let held = new.benefits.iter().copied().filter(|one| holder(scope, &[*one]).is_some());
-    Ok(Accepted::Duplicate { first: id, paid, held: held.collect() })
+    let mut held = Vec::new();
+    for benefit in &new.benefits {
+        held.extend(holder(scope, benefit)?.map(|_| *benefit));
+    }
+    Ok(Accepted::Duplicate { first: uuid::Uuid::from_bytes(row.id), paid, held })
 }
 
-/// Who holds one of the benefits.
-pub(super) fn holder(scope: &Scope<'_>, benefits: &[Benefit]) -> Option<[u8; 16]> {
-    let index = scope.index.read().unwrap_or_else(PoisonError::into_inner);
-    scope.overlay.holder(&index, benefits)
+/// The row of the application that holds a benefit, if one does.
+pub(super) fn holder(scope: &Scope<'_>, benefit: &Benefit) -> Result<Option<i64>, StoreError> {
+    let candidates = {
+        let index = scope.index.read().unwrap_or_else(PoisonError::into_inner);
+        scope.overlay.holders(&index, benefit)
+    };
+    for place in candidates {
+        let mut query = scope
+            .transaction
+            .prepare_cached("SELECT benefits FROM applications WHERE seq = ?1 AND open > 0")?;
+        let held: Option<Vec<u8>> = query.query_row([place], |row| row.get(0)).optional()?;
+        if held.is_some_and(|held| holding::split(&held).any(|held| held == *benefit)) {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
 }

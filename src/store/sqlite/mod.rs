@@ -1,12 +1,21 @@
 //! The embedded store: SQLite in WAL mode with full durability, one writer thread that commits
 //! what waits as one transaction (group commit), and a few readers beside it.
 
+pub(in crate::store) mod backup;
 mod clocks;
 mod holds;
 mod index;
+#[cfg(test)]
+pub(crate) mod inline;
 mod outbox;
+#[cfg(test)]
+pub(crate) mod planted;
+mod places;
+pub(in crate::store) mod proof;
 mod read;
+mod readers;
 mod reconcile;
+mod retention;
 mod write;
 mod writer;
 
@@ -14,14 +23,14 @@ use std::{
     collections::BTreeSet,
     fs::{self, File, TryLockError},
     path::Path,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     thread,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use rusqlite::{Connection, OptionalExtension as _};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::{
@@ -31,34 +40,32 @@ use crate::{
         Store, StoreError, Terms,
         record::Prepared,
         rows::{
-            Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
-            NewApplication, ParkedDelivery, Recalled, Settlement, Totals,
+            Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
+            NewApplication, ParkedDelivery, Recalled, Settlement,
         },
+        shares::{Place, Shares},
         sqlite::{
             index::Index,
+            readers::{Reach, Readers},
             writer::{Command, Writer},
         },
+        totals::Totals,
         vault::Vault,
     },
 };
-
-/// Readers open at once; each keeps a page cache.
-const READERS: usize = 4;
 
 /// The embedded store. Holds a lock file beside the database: the indexes in memory are right
 /// only while this process is the only one that accepts applications.
 pub struct Sqlite {
     commands: mpsc::Sender<Command>,
+    shares: Arc<Shares>,
     index: Arc<RwLock<Index>>,
     changes: watch::Receiver<i64>,
     readers: Arc<Readers>,
     vault: Arc<Vault>,
     _lock: Option<File>,
-}
-
-struct Readers {
-    idle: Mutex<Vec<Connection>>,
-    permits: Arc<Semaphore>,
+    #[cfg(test)]
+    inline: Option<Arc<inline::Inline>>,
 }
 
 impl Sqlite {
@@ -91,47 +98,67 @@ impl Sqlite {
         queue: usize,
         (terms, lock): (Terms, Option<File>),
     ) -> Result<Self, String> {
+        let alone = lock.is_some();
+        let (mut store, writer) = Self::build(path, vault, queue, (terms, alone))?;
+        store._lock = lock;
+        // The thread ends when the last sender is dropped, after the writes that wait.
+        thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|error| format!("cannot start the store's writer: {error}"))?;
+        Ok(store)
+    }
+
+    /// The store and its writer, which must be run; `alone` when nobody else accepts applications.
+    fn build(
+        path: &Path,
+        vault: Vault,
+        queue: usize,
+        (terms, alone): (Terms, bool),
+    ) -> Result<(Self, Writer), String> {
         let told = |error: rusqlite::Error| format!("{}: {error}", path.display());
         let mut connection = Connection::open(path).map_err(told)?;
         configure(&connection).map_err(told)?;
         migrate(&mut connection).map_err(|error| format!("{}: {error}", path.display()))?;
         fits(&connection, &vault).map_err(|error| format!("{}: {error}", path.display()))?;
-        let index = match lock {
-            Some(_) => {
-                end_leases(&connection).map_err(told)?;
-                Index::load(&connection).map_err(told)?
-            }
-            None => Index::default(),
+        let index = if alone {
+            end_leases(&connection).map_err(told)?;
+            Index::load(&connection).map_err(told)?
+        } else {
+            Index::default()
         };
-        let mut readers = Vec::new();
-        for _ in 0..READERS {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let reader = Connection::open_with_flags(path, flags).map_err(told)?;
-            reader.busy_timeout(Duration::from_secs(5)).map_err(told)?;
-            readers.push(reader);
-        }
+        let vault = Arc::new(vault);
+        let readers = Readers::open(path, Arc::clone(&vault), queue.max(1)).map_err(told)?;
         let last: i64 = connection
             .query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))
             .map_err(told)?;
         let (commands, received) = mpsc::channel(queue.max(1));
         let (changed, changes) = watch::channel(last);
         let index = Arc::new(RwLock::new(index));
-        let vault = Arc::new(vault);
         let shared = (Arc::clone(&index), Arc::clone(&vault), terms);
         let writer = Writer::new(connection, received, changed, shared);
-        // The thread ends when the last sender is dropped, after the writes that wait.
-        thread::Builder::new()
-            .name("store-writer".into())
-            .spawn(move || writer.run())
-            .map_err(|error| format!("cannot start the store's writer: {error}"))?;
-        let permits = Arc::new(Semaphore::new(READERS));
-        let readers = Arc::new(Readers { idle: Mutex::new(readers), permits });
-        Ok(Self { commands, index, changes, readers, vault, _lock: lock })
+        let store = Self {
+            commands,
+            shares: Shares::new(queue.max(1)),
+            index,
+            changes,
+            readers,
+            vault,
+            _lock: None,
+            #[cfg(test)]
+            inline: None,
+        };
+        Ok((store, writer))
     }
 
-    /// New work is shed when the queue is full.
-    async fn shed<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
+    /// New work is shed when there is no place in the queue.
+    async fn shed<T>(
+        &self,
+        place: Place,
+        make: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (to, answer) = oneshot::channel();
+        let reply = Reply { to, _place: place };
         self.commands.try_send(make(reply)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => stopped(),
@@ -141,32 +168,37 @@ impl Sqlite {
 
     /// Accepted work waits for its turn.
     async fn wait<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
+        let (to, answer) = oneshot::channel();
+        let reply = Reply { to, _place: self.shares.join() };
         self.commands.send(make(reply)).await.map_err(|_| stopped())?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     async fn read<T: Send + 'static>(
         &self,
+        reach: Reach,
         query: impl FnOnce(&Connection, &Vault) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = Arc::clone(&self.readers.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| stopped())?;
-        let readers = Arc::clone(&self.readers);
-        let vault = Arc::clone(&self.vault);
-        let task = tokio::task::spawn_blocking(move || {
-            let lock = || readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let connection = lock().pop().ok_or_else(stopped)?;
-            let outcome = query(&connection, &vault);
-            lock().push(connection);
-            drop(permit);
-            outcome
-        });
-        task.await.unwrap_or_else(|_| Err(stopped()))
+        #[cfg(test)]
+        if let Some(inline) = &self.inline {
+            return inline.read(&self.readers, query).await;
+        }
+        self.readers.read(reach, query).await
     }
 }
 
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+/// Who waits for a write, and the place in the queue that it holds until then.
+struct Reply<T> {
+    to: oneshot::Sender<Result<T, StoreError>>,
+    _place: Place,
+}
+
+impl<T> Reply<T> {
+    /// A caller that has gone away asks again with its key.
+    fn send(self, outcome: Result<T, StoreError>) {
+        _ = self.to.send(outcome);
+    }
+}
 
 fn stopped() -> StoreError {
     StoreError::Unavailable("the store has stopped".into())
@@ -175,18 +207,20 @@ fn stopped() -> StoreError {
 #[async_trait]
 impl Store for Sqlite {
     async fn accept(&self, new: NewApplication) -> Result<Accepted, StoreError> {
+        let place = self.shares.enter(&new.application.submitting_party)?;
         // Encoding and encrypting happen here, in the caller's task, not on the writer.
         let new = Prepared::new(new, &self.vault)?;
-        self.shed(|reply| Command::Accept(Box::new(new), reply)).await
+        self.shed(place, |reply| Command::Accept(Box::new(new), reply)).await
     }
 
     async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
-        self.shed(|reply| Command::Apply(Box::new(change), reply)).await
+        let place = self.shares.enter(&change.party)?;
+        self.shed(place, |reply| Command::Apply(Box::new(change), reply)).await
     }
 
     async fn record(&self, entry: Entry) -> Result<(), StoreError> {
-        let leaf = entry.leaf();
-        self.shed(|reply| Command::Record(leaf, reply)).await
+        let (place, leaf) = (self.shares.enter(&entry.party)?, entry.leaf());
+        self.shed(place, |reply| Command::Record(leaf, reply)).await
     }
 
     async fn lease(&self, party: &str, limit: usize, until: i64) -> Result<Vec<Lease>, StoreError> {
@@ -211,33 +245,47 @@ impl Store for Sqlite {
     }
 
     async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError> {
-        let place = {
+        let places = {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
             index.key(&key.key)
         };
-        let Some(place) = place else { return Ok(None) };
-        let content = key.content;
-        self.read(move |connection, vault| read::answer(connection, vault, place, &content)).await
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let key = *key;
+        self.read(Reach::Row, move |connection, vault| {
+            read::recall(connection, vault, &places, &key)
+        })
+        .await
     }
 
     async fn forget(&self, before: i64) -> Result<usize, StoreError> {
         self.wait(|reply| Command::Forget(before, reply)).await
     }
 
+    async fn purge(&self, before: i64, limit: usize) -> Result<usize, StoreError> {
+        self.wait(|reply| Command::Purge(before, limit, reply)).await
+    }
+
+    async fn expired(&self, before: i64) -> Result<Expired, StoreError> {
+        self.read(Reach::Rows, move |connection, _| retention::expired(connection, before)).await
+    }
+
     async fn header(&self, id: Uuid) -> Result<Option<Header>, StoreError> {
-        self.read(move |connection, _| read::header(connection, id)).await
+        self.read(Reach::Row, move |connection, _| read::header(connection, id)).await
     }
 
     async fn application(&self, id: Uuid) -> Result<Option<pb::Application>, StoreError> {
-        self.read(move |connection, vault| read::application(connection, vault, id)).await
+        self.read(Reach::Row, move |connection, vault| read::application(connection, vault, id))
+            .await
     }
 
     async fn list(&self, f: Filter) -> Result<(Vec<pb::Application>, Option<i64>), StoreError> {
-        self.read(move |connection, vault| read::list(connection, vault, &f)).await
+        self.read(Reach::Rows, move |connection, vault| read::list(connection, vault, &f)).await
     }
 
     async fn events(&self, id: Uuid) -> Result<Vec<pb::ApplicationEvent>, StoreError> {
-        self.read(move |connection, vault| read::events(connection, vault, id)).await
+        self.read(Reach::Row, move |connection, vault| read::events(connection, vault, id)).await
     }
 
     async fn events_after(
@@ -247,14 +295,14 @@ impl Store for Sqlite {
         limit: usize,
     ) -> Result<(Vec<pb::ApplicationEvent>, i64), StoreError> {
         let party = party.to_owned();
-        self.read(move |connection, vault| {
+        self.read(Reach::Page, move |connection, vault| {
             read::events_after(connection, vault, &party, after, limit)
         })
         .await
     }
 
     async fn parked(&self) -> Result<Vec<ParkedDelivery>, StoreError> {
-        self.read(|connection, _| read::parked(connection)).await
+        self.read(Reach::Rows, |connection, _| read::parked(connection)).await
     }
 
     async fn exchanged(
@@ -264,7 +312,10 @@ impl Store for Sqlite {
         until: i64,
     ) -> Result<Vec<Exchanged>, StoreError> {
         let party = party.to_owned();
-        self.read(move |connection, _| reconcile::exchanged(connection, &party, from..until)).await
+        self.read(Reach::Rows, move |connection, _| {
+            reconcile::exchanged(connection, &party, from..until)
+        })
+        .await
     }
 
     async fn sent(
@@ -273,19 +324,27 @@ impl Store for Sqlite {
         numbers: BTreeSet<String>,
     ) -> Result<Vec<Exchanged>, StoreError> {
         let party = party.to_owned();
-        self.read(move |connection, _| reconcile::sent(connection, &party, &numbers)).await
+        self.read(Reach::Rows, move |connection, _| reconcile::sent(connection, &party, &numbers))
+            .await
     }
 
     async fn submitted(&self, party: &str, from: i64, until: i64) -> Result<Vec<Uuid>, StoreError> {
         let party = party.to_owned();
-        self.read(move |connection, _| reconcile::submitted(connection, &party, from..until)).await
+        self.read(Reach::Rows, move |connection, _| {
+            reconcile::submitted(connection, &party, from..until)
+        })
+        .await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {
-        self.read(|connection, _| read::totals(connection)).await
+        self.read(Reach::Row, |connection, _| read::totals(connection)).await
     }
 
     fn changes(&self) -> watch::Receiver<i64> {
+        #[cfg(test)]
+        if let Some(inline) = &self.inline {
+            return inline.subscribe(*self.changes.borrow());
+        }
         self.changes.clone()
     }
 
@@ -328,9 +387,11 @@ fn hold(path: &Path) -> Result<File, String> {
 /// digests would differ too: the last application must open.
 fn fits(connection: &Connection, vault: &Vault) -> Result<(), String> {
     let last = connection
-        .query_row("SELECT id, body FROM applications ORDER BY seq DESC LIMIT 1", [], |row| {
-            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?))
-        })
+        .query_row(
+            "SELECT id, body FROM applications WHERE purged IS NULL ORDER BY seq DESC LIMIT 1",
+            [],
+            |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)),
+        )
         .optional()
         .map_err(|error| error.to_string())?;
     let Some((id, body)) = last else { return Ok(()) };
@@ -351,6 +412,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "OFF")?;
+    // What is purged must not lie about in free pages.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     // Checkpoint from the writer at about 64 MB: smaller costs up to 40 % (performance.md §1).
     connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
@@ -362,13 +425,19 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0001_first.sql"),
     include_str!("../migrations/sqlite/0002_clocks.sql"),
+    include_str!("../migrations/sqlite/0003_backlog.sql"),
+    include_str!("../migrations/sqlite/0004_retention.sql"),
 ];
+
+/// How many scripts ran on it.
+fn schema(connection: &Connection) -> rusqlite::Result<usize> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+}
 
 fn migrate(connection: &mut Connection) -> Result<(), String> {
     let told = |error: rusqlite::Error| error.to_string();
-    let version: i64 =
-        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(told)?;
-    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    let version = schema(connection).map_err(told)?;
     if version > MIGRATIONS.len() {
         return Err(format!("was written by a newer Tongban (schema {version}); upgrade this one"));
     }

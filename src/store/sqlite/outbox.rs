@@ -7,7 +7,7 @@ use crate::{
     store::{
         StoreError,
         advance::{self, By},
-        record::NewDelivery,
+        record::{NewDelivery, PAGE_BYTES},
         rows::{DeliveryKind, Lease, Settlement},
         sqlite::{
             read,
@@ -25,9 +25,25 @@ pub(super) fn add(scope: &Scope<'_>, delivery: &NewDelivery) -> Result<(), Store
         .transaction
         .prepare_cached(
             "INSERT INTO deliveries (application, party, kind, event, message, state, attempts, \
-             due, unknown, note, created) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, 0, '', ?6)",
+             due, unknown, note, created) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, \
+             iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = ?1 AND e.party = ?2 \
+               AND e.state IN (0, 1, 3)), ?7, ?6), 0, '', ?6)",
         )?
-        .execute(params![application, party, kind.number(), event, message, created])?;
+        .execute(params![application, party, kind.number(), event, message, created, HELD])?;
+    Ok(())
+}
+
+/// Lets go what waited behind a delivery that is delivered now: due as if it had not waited.
+fn release(scope: &Scope<'_>, delivery: i64) -> Result<(), StoreError> {
+    scope
+        .transaction
+        .prepare_cached(
+            "UPDATE deliveries SET due = created WHERE seq = ( \
+               SELECT e.seq FROM deliveries d JOIN deliveries e \
+               ON e.application = d.application AND e.party = d.party AND e.state IN (0, 1, 3) \
+               WHERE d.seq = ?1 ORDER BY e.seq LIMIT 1) AND state = 0 AND due = ?2",
+        )?
+        .execute(params![delivery, HELD])?;
     Ok(())
 }
 
@@ -37,6 +53,8 @@ pub(super) fn lease(
     limit: usize,
     until: i64,
 ) -> Result<Vec<Lease>, StoreError> {
+    let now = clock::now_micros();
+    set_right(scope, party, now)?;
     struct Due {
         seq: i64,
         application: i64,
@@ -48,6 +66,7 @@ pub(super) fn lease(
         unknown: bool,
         created: i64,
     }
+    // What is held back is not due, but for what came before a delivery that was made due again.
     let mut query = scope.transaction.prepare_cached(
         "SELECT d.seq, d.application, d.kind, d.event, d.message, d.state = 1, d.attempts, \
          d.unknown, d.created FROM deliveries d \
@@ -57,7 +76,7 @@ pub(super) fn lease(
          ORDER BY d.due, d.seq LIMIT ?3",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let due = query.query_map(params![party, clock::now_micros(), limit], |row| {
+    let due = query.query_map(params![party, now, limit], |row| {
         Ok(Due {
             seq: row.get(0)?,
             application: row.get(1)?,
@@ -71,8 +90,11 @@ pub(super) fn lease(
         })
     })?;
     let due = due.collect::<rusqlite::Result<Vec<Due>>>()?;
-    let mut leases = Vec::with_capacity(due.len());
+    let (mut leases, mut bytes) = (Vec::with_capacity(due.len()), 0);
     for delivery in due {
+        if bytes >= PAGE_BYTES {
+            break; // The rest stays due.
+        }
         let attempt = delivery.attempts + 1;
         let unknown = delivery.unknown || delivery.leased;
         scope
@@ -83,6 +105,7 @@ pub(super) fn lease(
             )?
             .execute(params![delivery.seq, attempt, until, unknown])?;
         let row = read::by_seq(scope.transaction, delivery.application)?;
+        bytes += row.bytes();
         let kind = DeliveryKind::from_number(delivery.kind)
             .ok_or_else(|| StoreError::Corrupt("a delivery of no known kind".into()))?;
         let event = match kind {
@@ -108,6 +131,20 @@ pub(super) fn lease(
         });
     }
     Ok(leases)
+}
+
+/// Makes due what would wait longer than anything does. One that is leased is offered again after
+/// the longest wait, unless who holds it settles it before.
+fn set_right(scope: &Scope<'_>, party: &str, now: i64) -> Result<(), StoreError> {
+    let Some(longest) = scope.terms.longest_wait else { return Ok(()) };
+    scope
+        .transaction
+        .prepare_cached(
+            "UPDATE deliveries SET due = iif(state = 0, ?2, ?3) \
+             WHERE party = ?1 AND state IN (0, 1) AND due > ?3 AND due < ?4",
+        )?
+        .execute(params![party, now, now.saturating_add(longest), HELD])?;
+    Ok(())
 }
 
 pub(super) fn settle(
@@ -138,6 +175,9 @@ pub(super) fn settle(
         return Ok(()); // The lease had expired; whoever holds it now asks the receiver.
     }
     scope.news = true; // What waited behind it in the application's order may go.
+    if ended.state == 2 {
+        release(scope, lease.delivery)?;
+    }
     if let Some(what) = ended.what {
         leaf(scope, &take::ended_leaf(lease, what, now))?;
     }
@@ -154,14 +194,19 @@ pub(super) fn settle(
 }
 
 pub(super) fn revive(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
-    let sql =
-        "UPDATE deliveries SET state = 0, due = ?2, attempts = 0 WHERE seq = ?1 AND state = 3";
+    let sql = "UPDATE deliveries AS d SET state = 0, attempts = 0, \
+               due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
+                 AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
+               WHERE seq = ?1 AND state = 3";
     again(scope, deliveries, sql, "REPLAYED")
 }
 
 pub(super) fn resend(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
-    let sql = "UPDATE deliveries SET state = 0, due = ?2, attempts = 0, unknown = 1 \
-               WHERE seq = ?1 AND state = 2";
+    let sql = "UPDATE deliveries AS d SET state = 0, attempts = 0, unknown = 1, \
+               due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
+                 AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
+               WHERE seq = ?1 AND state = 2 AND EXISTS ( \
+                 SELECT 1 FROM applications a WHERE a.seq = d.application AND a.purged IS NULL)";
     again(scope, deliveries, sql, "RESENT")
 }
 
@@ -175,7 +220,7 @@ fn again(
     let mut changed = 0;
     let now = clock::now_micros();
     for delivery in deliveries {
-        if scope.transaction.prepare_cached(sql)?.execute(params![delivery, now])? == 0 {
+        if scope.transaction.prepare_cached(sql)?.execute(params![delivery, now, HELD])? == 0 {
             continue;
         }
         changed += 1;
@@ -184,3 +229,6 @@ fn again(
     }
     Ok(changed)
 }
+
+/// When a delivery is due that waits for an earlier one of its application to its party.
+const HELD: i64 = i64::MAX;

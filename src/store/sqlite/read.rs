@@ -1,5 +1,6 @@
 //! Queries, and how rows become messages again.
 
+use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
@@ -12,8 +13,9 @@ use crate::{
     store::{
         StoreError,
         advance::Open,
-        record::{ApplicationRow, StoredEvent},
-        rows::{DeliveryKind, Filter, Header, ParkedDelivery, Recalled, Totals},
+        record::{ApplicationRow, PAGE_BYTES, StoredEvent},
+        rows::{DeliveryKind, Filter, Header, IdempotencyKey, ParkedDelivery, Recalled},
+        totals::{Outbox, Totals},
         vault::Vault,
     },
 };
@@ -52,7 +54,7 @@ pub(super) fn by_id(
     connection: &Connection,
     id: Uuid,
 ) -> Result<Option<ApplicationRow>, StoreError> {
-    let sql = format!("{APPLICATION} WHERE a.id = ?1");
+    let sql = format!("{APPLICATION} WHERE a.id = ?1 AND a.purged IS NULL");
     let mut query = connection.prepare_cached(&sql)?;
     Ok(query.query_row([id.as_bytes()], row).optional()?)
 }
@@ -62,29 +64,38 @@ pub(super) fn by_seq(connection: &Connection, seq: i64) -> Result<ApplicationRow
     Ok(connection.prepare_cached(&sql)?.query_row([seq], row)?)
 }
 
-pub(super) fn answer(
+/// The first answer to a key, looked for in the rows that may be its.
+pub(super) fn recall(
     connection: &Connection,
     vault: &Vault,
-    place: i64,
-    content: &[u8; 32],
+    places: &[i64],
+    key: &IdempotencyKey,
 ) -> Result<Option<Recalled>, StoreError> {
     type Record = ([u8; 32], i64, Option<Vec<u8>>);
-    let mut query = connection
-        .prepare_cached("SELECT content, application, answer FROM idempotency WHERE seq = ?1")?;
-    let record: Option<Record> =
-        query.query_row([place], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-    let Some((first, application, answer)) = record else { return Ok(None) };
-    if first != *content {
-        return Ok(Some(Recalled::KeyReused));
+    for place in places {
+        let mut query = connection.prepare_cached(
+            "SELECT i.content, i.application, i.answer FROM idempotency i \
+             JOIN applications a ON a.seq = i.application \
+             WHERE i.seq = ?1 AND i.key = ?2 AND a.purged IS NULL",
+        )?;
+        let record = query.query_row(params![place, key.key], |row| {
+            Ok::<Record, _>((row.get(0)?, row.get(1)?, row.get(2)?))
+        });
+        let Some((content, application, answer)) = record.optional()? else { continue };
+        if content != key.content {
+            return Ok(Some(Recalled::KeyReused));
+        }
+        let row = by_seq(connection, application)?;
+        let application = row.answer(answer.as_deref(), vault)?;
+        return Ok(Some(Recalled::Answer(Box::new(application))));
     }
-    let row = by_seq(connection, application)?;
-    let application = row.answer(answer.as_deref(), vault)?;
-    Ok(Some(Recalled::Answer(Box::new(application))))
+    Ok(None)
 }
 
 pub(super) fn header(connection: &Connection, id: Uuid) -> Result<Option<Header>, StoreError> {
     let mut query = connection.prepare_cached(
-        "SELECT business, submitter, handler, state, trace FROM applications WHERE id = ?1",
+        "SELECT business, submitter, handler, state, trace FROM applications \
+         WHERE id = ?1 AND purged IS NULL",
     )?;
     let header = query.query_row([id.as_bytes()], |row| {
         let trace: String = row.get(4)?;
@@ -115,7 +126,7 @@ pub(super) fn list(
     let sql = format!(
         "{APPLICATION} WHERE a.seq < ?1 AND (a.submitter = ?2 OR a.handler = ?2) \
          AND (?3 = 0 OR a.business = ?3) AND (?4 = 0 OR a.state = ?4) \
-         AND substr(a.home_division, 1, length(?5)) = ?5 ORDER BY a.seq DESC LIMIT ?6"
+         AND substr(a.home_division, 1, length(?5)) = ?5 AND a.purged IS NULL ORDER BY a.seq DESC LIMIT ?6"
     );
     let mut query = connection.prepare_cached(&sql)?;
     let one_more = i64::try_from(filter.limit + 1).unwrap_or(i64::MAX);
@@ -130,12 +141,16 @@ pub(super) fn list(
         ],
         row,
     )?;
-    let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let more = rows.len() > filter.limit;
-    rows.truncate(filter.limit);
-    let next = rows.last().filter(|_| more).map(|row| row.seq);
-    let applications = rows.iter().map(|row| row.application(vault)).collect::<Result<_, _>>()?;
-    Ok((applications, next))
+    let (mut applications, mut bytes, mut last) = (Vec::new(), 0, None);
+    for row in rows {
+        if applications.len() == filter.limit || bytes >= PAGE_BYTES {
+            return Ok((applications, last));
+        }
+        let row = row?;
+        (bytes, last) = (bytes + row.bytes(), Some(row.seq));
+        applications.push(row.application(vault)?);
+    }
+    Ok((applications, None))
 }
 
 const EVENT: &str = "SELECT e.seq, a.id, a.acceptance_number, a.business, e.sequence, e.type, \
@@ -162,7 +177,7 @@ pub(super) fn events(
     vault: &Vault,
     id: Uuid,
 ) -> Result<Vec<pb::ApplicationEvent>, StoreError> {
-    let sql = format!("{EVENT} WHERE a.id = ?1 ORDER BY e.sequence");
+    let sql = format!("{EVENT} WHERE a.id = ?1 AND a.purged IS NULL ORDER BY e.sequence");
     let mut query = connection.prepare_cached(&sql)?;
     let mut rows = query.query([id.as_bytes()])?;
     let mut events = Vec::new();
@@ -202,19 +217,22 @@ pub(super) fn events_after(
     let end = end.min(after.saturating_add(window));
     let sql = format!(
         "{EVENT} WHERE e.seq > ?1 AND e.seq <= ?2 AND (a.submitter = ?3 OR a.handler = ?3) \
-         ORDER BY e.seq LIMIT ?4"
+         AND a.purged IS NULL ORDER BY e.seq LIMIT ?4"
     );
     let mut query = connection.prepare_cached(&sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = query.query(params![after, end, party, limit])?;
-    let mut events = Vec::new();
-    let mut last = 0;
+    let (mut events, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        last = row.get(0)?;
-        events.push(event(row, vault)?);
+        let last = row.get(0)?;
+        let event = event(row, vault)?;
+        bytes += event.encoded_len();
+        events.push(event);
+        if bytes >= PAGE_BYTES || i64::try_from(events.len()).is_ok_and(|count| count == limit) {
+            return Ok((events, last));
+        }
     }
-    let full = i64::try_from(events.len()).is_ok_and(|count| count == limit);
-    Ok((events, if full { last } else { end.max(after) }))
+    Ok((events, end.max(after)))
 }
 
 pub(super) fn parked(connection: &Connection) -> Result<Vec<ParkedDelivery>, StoreError> {
@@ -241,12 +259,22 @@ pub(super) fn parked(connection: &Connection) -> Result<Vec<ParkedDelivery>, Sto
 }
 
 pub(super) fn totals(connection: &Connection) -> Result<Totals, StoreError> {
-    let one = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
-    let oldest = one("SELECT coalesce(min(created), 0) FROM deliveries WHERE state IN (0, 1)")?;
-    Ok(Totals {
-        due: one("SELECT count(*) FROM deliveries WHERE state IN (0, 1)")?,
-        parked: one("SELECT count(*) FROM deliveries WHERE state = 3")?,
-        oldest: if oldest == 0 { 0 } else { clock::now_micros() - oldest },
-        leaves: one("SELECT coalesce(max(position) + 1, 0) FROM leaves")?,
-    })
+    let leaves = connection
+        .prepare_cached("SELECT coalesce(max(position) + 1, 0) FROM leaves")?
+        .query_row([], |row| row.get(0))?;
+    let now = clock::now_micros();
+    let mut query = connection.prepare_cached(
+        "SELECT o.party, o.waiting, o.parked, (SELECT created FROM deliveries d \
+         WHERE d.party = o.party AND d.state IN (0, 1) ORDER BY d.seq LIMIT 1) FROM outbox o",
+    )?;
+    let rows = query.query_map([], |row| {
+        let oldest: Option<i64> = row.get(3)?;
+        Ok(Outbox {
+            party: row.get(0)?,
+            due: row.get(1)?,
+            parked: row.get(2)?,
+            oldest: oldest.map_or(0, |oldest| now - oldest),
+        })
+    })?;
+    Ok(Totals { outboxes: rows.collect::<rusqlite::Result<_>>()?, leaves })
 }

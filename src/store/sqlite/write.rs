@@ -28,8 +28,10 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
         Some(Recalled::KeyReused) => return Ok(Accepted::KeyReused),
         None => {}
     }
-    if let Some(first) = holds::holder(scope, &new.benefits) {
-        return holds::duplicate(scope, first, new);
+    for benefit in &new.benefits {
+        if let Some(first) = holds::holder(scope, benefit)? {
+            return holds::duplicate(scope, first, new);
+        }
     }
     let id = new.id.as_bytes();
     let application = &new.application;
@@ -66,7 +68,7 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
     }
     idempotency(scope, &new.key, row, new.now, None)?;
     leaf(scope, first_leaf)?;
-    scope.overlay.open(&new.benefits, *id);
+    scope.overlay.open(&new.benefits, row);
     Ok(Accepted::New(prepared.new.application))
 }
 
@@ -114,17 +116,16 @@ pub(super) fn leaf(scope: &mut Scope<'_>, leaf: &Leaf) -> Result<(), StoreError>
 }
 
 pub(super) fn forget(scope: &mut Scope<'_>, before: i64) -> Result<usize, StoreError> {
-    // Rows are in the order of time, so that a batch is a run at the table's beginning.
+    // Rows are in the order of time: only the table's beginning is looked at.
     let mut query = scope.transaction.prepare_cached(
-        "DELETE FROM idempotency WHERE seq IN \
-         (SELECT seq FROM idempotency WHERE created < ?1 ORDER BY seq LIMIT 1000) \
-         RETURNING substr(key, 1, 16)",
+        "DELETE FROM idempotency WHERE seq IN (SELECT seq FROM \
+         (SELECT seq, created FROM idempotency ORDER BY seq LIMIT 1000) WHERE created < ?1) \
+         RETURNING key, seq",
     )?;
-    let keys = query.query_map([before], |row| row.get(0))?;
-    let keys = keys.collect::<rusqlite::Result<Vec<[u8; 16]>>>()?;
-    let count = keys.len();
-    keys.into_iter().for_each(|key| scope.overlay.forget_key(key));
-    Ok(count)
+    let keys = query.query_map([before], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let keys = keys.collect::<rusqlite::Result<Vec<([u8; 32], i64)>>>()?;
+    keys.iter().for_each(|(key, place)| scope.overlay.forget_key(key, *place));
+    Ok(keys.len())
 }
 
 /// What brings an application forward.
@@ -208,12 +209,9 @@ fn idempotency(
 }
 
 fn recall(scope: &Scope<'_>, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError> {
-    let place = {
+    let places = {
         let index = scope.index.read().unwrap_or_else(PoisonError::into_inner);
         scope.overlay.key(&index, &key.key)
     };
-    match place {
-        Some(place) => read::answer(scope.transaction, scope.vault, place, &key.content),
-        None => Ok(None),
-    }
+    read::recall(scope.transaction, scope.vault, &places, key)
 }

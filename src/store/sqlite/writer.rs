@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     audit::Leaf,
+    failpoint::{self, Step},
     store::{
         StoreError, Terms,
         record::Prepared,
@@ -23,7 +24,7 @@ use crate::{
         sqlite::{
             Reply, clocks,
             index::{Index, Overlay},
-            outbox, write,
+            outbox, retention, write,
         },
         vault::Vault,
     },
@@ -47,6 +48,7 @@ pub(super) enum Command {
     Revive(Vec<i64>, Reply<usize>),
     Resend(Vec<i64>, Reply<usize>),
     Forget(i64, Reply<usize>),
+    Purge(i64, usize, Reply<usize>),
 }
 
 /// What a write needs besides its command.
@@ -81,6 +83,10 @@ pub(super) struct Writer {
     terms: Terms,
     /// Where those who wait for answers run; none when the store was opened outside.
     runtime: Option<Handle>,
+    /// What a commit that failed would have handed on: it may be done all the same.
+    doubt: Option<Committed>,
+    #[cfg(test)]
+    fate: crate::store::sqlite::inline::Fate,
 }
 
 impl Writer {
@@ -91,7 +97,18 @@ impl Writer {
         (index, vault, terms): (Arc<RwLock<Index>>, Arc<Vault>, Terms),
     ) -> Self {
         let runtime = Handle::try_current().ok();
-        Self { connection, commands, changed, index, vault, terms, runtime }
+        Self {
+            connection,
+            commands,
+            changed,
+            index,
+            vault,
+            terms,
+            runtime,
+            doubt: None,
+            #[cfg(test)]
+            fate: crate::store::sqlite::inline::Fate::Done,
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -111,6 +128,29 @@ impl Writer {
         }
     }
 
+    /// As `run`, in a task and on a played disk.
+    #[cfg(test)]
+    pub(super) async fn run_inline(mut self, inline: Arc<crate::store::sqlite::inline::Inline>) {
+        let mut news = self.changed.subscribe();
+        let mut batch = Vec::new();
+        while let Some(first) = self.commands.recv().await {
+            batch.push(first);
+            inline.disk.write().await;
+            self.gather(&mut batch);
+            self.fate = inline.disk.fate();
+            let bug = inline.disk.bug();
+            if let Some(bug) = bug {
+                batch = bug.twisted(batch);
+            }
+            self.commit(batch.drain(..));
+            if let Some(bug) = bug {
+                bug.strike(&self.connection, inline.disk.shows());
+            }
+            inline.tell(&mut news);
+            inline.disk.written();
+        }
+    }
+
     fn gather(&mut self, batch: &mut Vec<Command>) {
         while batch.len() < BATCH {
             let Ok(next) = self.commands.try_recv() else { return };
@@ -122,13 +162,8 @@ impl Writer {
         let mut finishes: Vec<Finish> = Vec::new();
         let outcome = self.transact(batch, &mut finishes);
         let failure = match outcome {
-            Ok(Committed { overlay, last_event, news }) => {
-                self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
-                // A lease is no news: who looks for work would wake itself, without end.
-                self.changed.send_if_modified(|last| {
-                    *last = last_event.max(*last);
-                    news
-                });
+            Ok(committed) => {
+                self.hand_on(committed);
                 None
             }
             Err(error) => {
@@ -145,16 +180,48 @@ impl Writer {
         }
     }
 
+    fn hand_on(&self, Committed { overlay, last_event, news }: Committed) {
+        self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
+        self.tell(last_event, news);
+    }
+
+    /// Looks whether a commit that failed is done all the same, before the index decides anything:
+    /// a key that it lacks would make a second application. It changes by events alone.
+    fn resolve(&mut self) -> Result<(), StoreError> {
+        let Some(doubt) = &self.doubt else { return Ok(()) };
+        let sql = "SELECT coalesce(max(seq), 0) FROM events";
+        let last: i64 = self.connection.query_row(sql, [], |row| row.get(0))?;
+        let done = doubt.last_event > 0 && doubt.last_event <= last;
+        if let Some(committed) = self.doubt.take().filter(|_| done) {
+            self.hand_on(committed);
+        }
+        Ok(())
+    }
+
+    /// A lease is no news: who looks for work would wake itself, without end.
+    fn tell(&self, last_event: i64, news: bool) {
+        let tell = || {
+            self.changed.send_if_modified(|last| {
+                *last = last_event.max(*last);
+                news
+            });
+            Ok(())
+        };
+        failpoint::at_blocking(Step::Notify, drop, tell).unwrap_or_default();
+    }
+
     fn transact(
         &mut self,
         batch: impl Iterator<Item = Command>,
         finishes: &mut Vec<Finish>,
     ) -> Result<Committed, StoreError> {
-        let began = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let began = self.resolve().and_then(|()| {
+            let immediate = TransactionBehavior::Immediate;
+            Ok(self.connection.transaction_with_behavior(immediate)?)
+        });
         let transaction = match began {
             Ok(transaction) => transaction,
             Err(error) => {
-                let error = StoreError::from(error);
                 finishes.extend(batch.map(refuse));
                 return Err(error);
             }
@@ -182,8 +249,19 @@ impl Writer {
         if let Some(error) = failed {
             return Err(error);
         }
-        transaction.commit()?;
-        Ok(Committed { overlay, last_event, news })
+        let committed = Committed { overlay, last_event, news };
+        let commit = || {
+            #[cfg(not(test))]
+            let ended = transaction.commit();
+            #[cfg(test)]
+            let ended = self.fate.commit(transaction);
+            ended.map_err(StoreError::from)
+        };
+        if let Err(error) = failpoint::at_blocking(Step::Commit, StoreError::Unavailable, commit) {
+            self.doubt = Some(committed);
+            return Err(error);
+        }
+        Ok(committed)
     }
 }
 
@@ -210,6 +288,9 @@ fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) 
             apart(scope, reply, |s| outbox::resend(s, &deliveries))
         }
         Command::Forget(before, reply) => apart(scope, reply, |s| write::forget(s, before)),
+        Command::Purge(before, limit, reply) => {
+            apart(scope, reply, |s| retention::purge(s, before, limit))
+        }
     }
 }
 
@@ -244,8 +325,7 @@ fn finish<T: Send + 'static>(
 ) -> (Finish, Option<StoreError>) {
     let error = if alone { None } else { result.as_ref().err().cloned() };
     let finish = Box::new(move |failure: Option<StoreError>| {
-        // A caller that has gone away asks again with its key.
-        _ = reply.send(failure.map_or(result, Err));
+        reply.send(failure.map_or(result, Err));
     });
     (finish, error)
 }
@@ -264,6 +344,7 @@ fn refuse(command: Command) -> Finish {
         Command::Revive(_, reply)
         | Command::Resend(_, reply)
         | Command::Forget(_, reply)
+        | Command::Purge(_, _, reply)
         | Command::Strike(_, _, reply) => not_run(reply),
     }
 }
