@@ -151,7 +151,7 @@ fn application(now: u64) -> pb::Application {
             hardship_kind: "1".into(),
             hardship_certificate_number: "DB2301030012345".into(),
             other_allowance: "0".into(),
-            long_term_care: true,
+            long_term_care: Some(true),
             ..Default::default()
         })),
         ..Default::default()

@@ -82,7 +82,7 @@ fn check(application: &pb::Application, out: &mut Violations) {
     for (name, amount) in
         [("monthlyIncomeFen", body.monthly_income_fen), ("savingsFen", body.savings_fen)]
     {
-        if amount < 0 {
+        if amount.is_some_and(|amount| amount < 0) {
             out.form(&format!("{FIELD}.{name}"), "must not be negative");
         }
     }

@@ -3,32 +3,29 @@
 
 use crate::{
     business::{Benefit, Violations, check_person},
-    model::{
-        pb,
-        resident_id::{self, ResidentId},
-    },
+    model::{pb, resident_id},
 };
 
-/// The rules of form of both; `(name, spouse, sex)` in the body `field`.
+/// The rules of form of both, in the body `field`; what they must be is in `config/rules/` (M5).
 pub(super) fn check(
     field: &str,
     man: Option<&pb::Spouse>,
     woman: Option<&pb::Spouse>,
     out: &mut Violations,
 ) {
-    for (name, spouse, sex) in [("man", man, "1"), ("woman", woman, "2")] {
+    for (name, spouse) in [("man", man), ("woman", woman)] {
         if let Some(spouse) = spouse {
-            check_spouse(&format!("{field}.{name}"), spouse, sex, out);
+            check_spouse(&format!("{field}.{name}"), spouse, out);
         }
     }
     let of = |spouse: Option<&pb::Spouse>| spouse.into_iter().flat_map(numbers).collect::<Vec<_>>();
     if of(man).iter().any(|number| of(woman).contains(number)) {
         let field = format!("{field}.woman.person.residentId");
-        out.refuse(&field, "must be another person than the man");
+        out.refuse(&field, "双方是同一人（M5，民法典第一千零四十一条）");
     }
 }
 
-fn check_spouse(field: &str, spouse: &pb::Spouse, sex: &str, out: &mut Violations) {
+fn check_spouse(field: &str, spouse: &pb::Spouse, out: &mut Violations) {
     let Some(person) = &spouse.person else { return };
     check_person(&format!("{field}.person"), person, out);
     // `document_kind` 1 is the mainland identity card.
@@ -43,11 +40,6 @@ fn check_spouse(field: &str, spouse: &pb::Spouse, sex: &str, out: &mut Violation
     }
     if person.birth_date.is_empty() {
         out.form(&format!("{field}.person.birthDate"), "is required; the ages are counted from it");
-    }
-    // One man and one woman (Civil Code art. 1041, 1046).
-    let by_number = ResidentId::parse(&person.resident_id).map(|id| id.sex());
-    if by_number.is_ok_and(|by_number| by_number != sex) {
-        out.refuse(&format!("{field}.person.residentId"), "is a number of the other sex");
     }
 }
 

@@ -92,7 +92,10 @@ pub(crate) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let translator = keep(translator, &mut faults);
     let shapes = keep(shapes, &mut faults);
     let calendar = keep(calendar, &mut faults);
-    let rulebook = keep(rulebook(folder, config.as_ref()), &mut faults);
+    let rulebook = keep(
+        rulebook(folder, config.as_ref(), shapes.as_ref().map(Shapes::divisions)),
+        &mut faults,
+    );
     // Without divisions nothing can be said of routes.
     let authorities = shapes.as_ref().and_then(|shapes| {
         keep(Routes::load(&folder.join("routes.toml"), shapes.divisions()), &mut faults)
@@ -117,14 +120,18 @@ fn keep<T>(loaded: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> 
 }
 
 /// The rules of the country, and of the provinces whose parties have some.
-fn rulebook(folder: &Path, config: Option<&Config>) -> Result<Rulebook, Vec<Fault>> {
+fn rulebook(
+    folder: &Path,
+    config: Option<&Config>,
+    divisions: Option<&Arc<Divisions>>,
+) -> Result<Rulebook, Vec<Fault>> {
     // Faulty code lists are told by the rules of form.
     let codes = Codes::load(&folder.join("codes")).unwrap_or_default();
     let parties = config.iter().flat_map(|config| config.parties.values());
     let provinces: Vec<_> = parties
         .flat_map(|party| party.entry.covers.iter().map(|code| (code.clone(), party.path.clone())))
         .collect();
-    Rulebook::load(folder, &provinces, &codes)
+    Rulebook::load(folder, &provinces, &codes, divisions)
 }
 
 fn shapes(folder: &Path) -> Result<Shapes, Vec<Fault>> {
@@ -154,7 +161,7 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
     }
     let taking = config.parties.iter().filter(|(_, party)| party.entry.delivery.is_some());
     let takers = taking.map(|(code, _)| code.clone()).collect();
-    let divisions = Arc::new(shapes.divisions().clone());
+    let divisions = Arc::clone(shapes.divisions());
     let longest_wait = config.dispatch.backoff_cap_ms.max(config.dispatch.lease_ms);
     let longest_wait = i64::try_from(longest_wait).ok().and_then(|ms| ms.checked_mul(1000));
     let terms = Terms { calendar: Arc::clone(&calendar), divisions, takers, longest_wait };

@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use crate::{
     auth::Caller,
-    business::{self, rules::Stage},
+    business::{
+        self,
+        rules::{Days, Finding, Stage},
+    },
     failpoint::{self, Step},
     intake::{Answer, Intake, eligibility::refusals, idempotency, key_reused, not_found, told},
     model::{
@@ -80,18 +83,21 @@ impl Intake {
         &self,
         caller: &Caller,
         operation: &str,
-        incoming: Incoming,
+        mut incoming: Incoming,
         trace: TraceContext,
     ) -> Result<Answer, Problem> {
         let (id, header) = self.own(caller, &incoming.id).await?;
         if let Err(problem) = may(caller, &header, incoming.event.r#type()) {
             return Err(self.refuse(caller, operation, problem).await);
         }
-        let violations = match &incoming.event {
-            event if event.decision.is_some() => self.decision_faults(id, event, &trace).await?,
-            event if !event.materials.is_empty() => self.too_many_papers(id, event).await?,
-            _ => Vec::new(),
-        };
+        if let Some(decision) = &incoming.event.decision {
+            let (violations, checks) = self.decision_faults(id, decision, &trace).await?;
+            if !violations.is_empty() {
+                return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
+            }
+            incoming.event.checks = checks;
+        }
+        let violations = self.event_faults(id, &incoming.event).await?;
         if !violations.is_empty() {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
@@ -124,44 +130,54 @@ impl Intake {
 }
 
 impl Intake {
-    /// What speaks against a decision: what it says, and of a grant the rules as of its day.
+    /// What speaks against a decision: what it says, and of a grant the rules as of its day; and
+    /// what the rules still ask.
     async fn decision_faults(
         &self,
         id: Uuid,
-        event: &pb::ApplicationEvent,
+        decision: &pb::Decision,
         trace: &TraceContext,
-    ) -> Result<Vec<Violation>, Problem> {
-        let Some(decision) = &event.decision else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<Violation>, Vec<pb::RuleCheck>), Problem> {
         let application = self.store.application(id).await.map_err(told)?;
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_decision(&application, decision);
+        let mut checks = Vec::new();
         if let (Outcome::Granted, Ok(day)) = (decision.outcome(), decision.decided_on.parse()) {
             let application = business::as_granted(&application, decision);
+            let days = Days::new(day, clock::china_date(clock::now_micros()));
             let (stage, content) = (Stage::Decision, application.encode_to_vec());
-            let found = self.rules_find(stage, &application, &content, day);
+            let found = self.rules_find(stage, &application, &content, days);
             let so_far = (found, trace);
-            let found = self.hub_finds(stage, &application, &content, day, so_far).await;
+            let found = self.hub_finds(stage, &application, &content, days, so_far).await;
             violations.extend(refusals(&found));
+            checks = found.iter().map(Finding::check).collect();
         }
-        Ok(violations)
+        Ok((violations, checks))
     }
 
-    /// Papers handed in again and again may not make an application grow without end.
-    async fn too_many_papers(
+    /// What is wrong with papers and a receipt for the application they are shown to. Papers
+    /// handed in again and again may not make it grow without end.
+    async fn event_faults(
         &self,
         id: Uuid,
         event: &pb::ApplicationEvent,
     ) -> Result<Vec<Violation>, Problem> {
-        let application = self.store.application(id).await.map_err(told)?;
-        let held = application.map_or(0, |application| application.materials.len());
-        if held + event.materials.len() <= MOST_PAPERS {
+        if event.materials.is_empty() && event.receipt_number.is_empty() {
             return Ok(Vec::new());
         }
-        let text = format!(
-            "would be more than {MOST_PAPERS} with the {held} that are there; hand in only what \
-             was asked for"
-        );
-        Ok(vec![Violation::form("materials", text)])
+        let application = self.store.application(id).await.map_err(told)?;
+        let application = application.ok_or_else(not_found)?;
+        let mut violations = business::check_files(application.business(), &event.materials);
+        violations.extend(business::check_receipt(&application, &event.receipt_number));
+        let held = application.materials.len();
+        if !event.materials.is_empty() && held + event.materials.len() > MOST_PAPERS {
+            let text = format!(
+                "would be more than {MOST_PAPERS} with the {held} that are there; hand in only \
+                 what was asked for"
+            );
+            violations.push(Violation::form("materials", text));
+        }
+        Ok(violations)
     }
 }
 
@@ -212,6 +228,8 @@ impl Change {
             }
             Self::Withdraw(request) => {
                 event.reason = request.reason;
+                event.withdrawn_by = request.withdrawn_by;
+                event.receipt_number = request.receipt_number;
                 (request.id, request.expected_version, EventType::ApplicationWithdrawn)
             }
             Self::Accept(request) => {

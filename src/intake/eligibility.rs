@@ -1,11 +1,10 @@
 //! Eligibility as a step of intake: the rules of the business, and what the national hub can tell
 //! where a rule asks for it. A hub that is silent leaves a question open; it never makes an ok.
 
-use jiff::civil::Date;
-
 use crate::{
     business::rules::{
-        Answer, Benefit, Certificate, Facts, Finding, Household, Marital, Stage, Topic,
+        Answer, Benefit, Certificate, Couple, Days, Facts, Finding, Household, Marital, Stage,
+        Topic,
     },
     business::{self, Travel},
     intake::Intake,
@@ -25,9 +24,9 @@ impl Intake {
         stage: Stage,
         application: &pb::Application,
         content: &[u8],
-        day: Date,
+        days: Days,
     ) -> Vec<Finding> {
-        self.rulebook.judge((stage, province(application)), application, content, day, None)
+        self.rulebook.judge((stage, judges(application)), application, content, days, None)
     }
 
     /// What the rules find once the hub has been asked what they asked for.
@@ -36,7 +35,7 @@ impl Intake {
         stage: Stage,
         application: &pb::Application,
         content: &[u8],
-        day: Date,
+        days: Days,
         (found, trace): (Vec<Finding>, &TraceContext),
     ) -> Vec<Finding> {
         let mut topics: Vec<Topic> = found.iter().flat_map(|one| one.topics.clone()).collect();
@@ -49,15 +48,17 @@ impl Intake {
         if topics.iter().all(|topic| !facts.told(*topic)) {
             return found; // Nothing was told: the questions are what they were.
         }
-        let place = (stage, province(application));
-        self.rulebook.judge(place, application, content, day, Some(&facts))
+        let place = (stage, judges(application));
+        self.rulebook.judge(place, application, content, days, Some(&facts))
     }
 }
 
-/// The day an application is judged for when it is taken in.
-pub(super) fn intake_day(application: &pb::Application) -> Date {
-    let accepted = application.accept_time.as_ref().map(|time| time.seconds * 1_000_000);
-    clock::china_date(accepted.unwrap_or_else(clock::now_micros))
+/// The days an application is judged on when it is taken in.
+pub(super) fn intake_days(application: &pb::Application) -> Days {
+    let now = clock::now_micros();
+    let accepted = application.accept_time.as_ref();
+    let accepted = accepted.map(|time| time.seconds.saturating_mul(1_000_000));
+    Days::new(clock::china_date(accepted.unwrap_or(now)), clock::china_date(now))
 }
 
 /// The findings that refuse, as violations.
@@ -65,14 +66,13 @@ pub(super) fn refusals(found: &[Finding]) -> impl Iterator<Item = Violation> + '
     found.iter().filter(|one| one.answer == Answer::Refuse).map(Finding::violation)
 }
 
-/// The province whose rules judge: that of the home division; of the registry, where couples are
-/// served anywhere.
-fn province(application: &pb::Application) -> &str {
-    let division = match business::travel(application.business()) {
+/// The division whose rules judge: the home division; the registry's, where couples are served
+/// anywhere.
+fn judges(application: &pb::Application) -> &str {
+    match business::travel(application.business()) {
         Travel::ToHome => &application.home_division,
         Travel::ToNationalHub => &application.accepting_division,
-    };
-    division.get(..2).unwrap_or_default()
+    }
 }
 
 /// Asks all topics at once; what is not answered stays untold.
@@ -88,7 +88,11 @@ async fn ask(
     let marital = async {
         let (man, woman) = couple(application).filter(|_| wanted(Topic::Marital))?;
         let told = verifier.marital(Some(man), Some(woman), trace).await.ok()?;
-        Some((standing(told.man.as_ref()?)?, standing(told.woman.as_ref()?)?))
+        Some(Couple {
+            man: standing(told.man.as_ref()?)?,
+            woman: standing(told.woman.as_ref()?)?,
+            to_each_other: told.married_to_each_other,
+        })
     };
     let benefits = async {
         let person = person.filter(|_| wanted(Topic::Benefits))?;
@@ -112,12 +116,7 @@ async fn ask(
         let person = person.filter(|_| wanted(Topic::Household))?;
         let claimed = &application.home_division;
         let told = verifier.household(person, claimed, trace).await.ok()??;
-        let claimed = claimed.get(..6).unwrap_or_default();
-        let division = match told.registered_as_claimed {
-            true => claimed.to_owned(),
-            false => told.registered_division,
-        };
-        Some(Household { division, alive: told.alive })
+        Some(Household { division: told.registered_division, alive: told.alive })
     };
     let (marital, benefits, certificate, household) =
         tokio::join!(marital, benefits, certificate, household);
@@ -144,14 +143,14 @@ fn subject(spouse: &pb::Spouse) -> Option<Subject<'_>> {
 
 /// Records that contradict each other tell nothing.
 fn standing(told: &pb::MaritalStanding) -> Option<Marital> {
-    let married = match told.status() {
-        MaritalStatus::Married => true,
-        MaritalStatus::NoRecord | MaritalStatus::Divorced | MaritalStatus::MarriageAnnulled => {
-            false
-        }
+    let (married, divorced) = match told.status() {
+        MaritalStatus::Married => (true, false),
+        MaritalStatus::Divorced => (false, true),
+        // What was annulled never was a marriage (Civil Code art. 1054).
+        MaritalStatus::NoRecord | MaritalStatus::MarriageAnnulled => (false, false),
         MaritalStatus::RecordsUnclear | MaritalStatus::Unspecified => return None,
     };
-    Some(Marital { married, cooling_off: told.divorce_in_progress })
+    Some(Marital { married, divorced, cooling_off: told.divorce_in_progress })
 }
 
 fn benefit(told: &pb::BenefitRecord) -> Benefit {

@@ -15,7 +15,6 @@ mod watch;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use jiff::civil::Date;
 use prost::Message as _;
 use uuid::Uuid;
 
@@ -25,13 +24,13 @@ use crate::{
     auth::Caller,
     business::{
         self,
-        rules::{Finding, Rulebook, Stage},
+        rules::{Days, Finding, Rulebook, Stage},
     },
     config::{self, Party},
     failpoint::{self, Step},
     intake::{
         duplicate::Duplicate,
-        eligibility::{intake_day, refusals},
+        eligibility::{intake_days, refusals},
         routing::{Place, Routes},
     },
     model::{
@@ -142,7 +141,7 @@ impl Intake {
     /// nothing.
     pub fn validate(&self, caller: &Caller, application: &pb::Application) -> Vec<Violation> {
         let content = application.encode_to_vec();
-        self.faults(caller, application, (&content, intake_day(application))).0
+        self.faults(caller, application, (&content, intake_days(application))).0
     }
 
     async fn take_application(
@@ -158,14 +157,14 @@ impl Intake {
         if let Some(answer) = self.recall(&key).await? {
             return Ok(answer);
         }
-        let day = intake_day(&application);
-        let (mut violations, found) = self.faults(caller, &application, (&content, day));
+        let days = intake_days(&application);
+        let (mut violations, found) = self.faults(caller, &application, (&content, days));
         let divisions = self.shapes.divisions();
-        let place = routing::place(&self.authorities, divisions, &application, day);
+        let place = routing::place(&self.authorities, divisions, &application, days.day());
         let place = place.map_err(|violation| violations.push(violation)).ok();
         if violations.is_empty() {
             let so_far = (found, &trace);
-            let found = self.hub_finds(Stage::Intake, &application, &content, day, so_far).await;
+            let found = self.hub_finds(Stage::Intake, &application, &content, days, so_far).await;
             violations.extend(refusals(&found));
             application.checks = found.iter().map(Finding::check).collect();
         }
@@ -236,11 +235,11 @@ impl Intake {
         &self,
         caller: &Caller,
         application: &pb::Application,
-        (content, day): (&[u8], Date),
+        (content, days): (&[u8], Days),
     ) -> (Vec<Violation>, Vec<Finding>) {
         let mut violations = self.shapes.check("Application", content);
         violations.extend(business::check(application));
-        let found = self.rules_find(Stage::Intake, application, content, day);
+        let found = self.rules_find(Stage::Intake, application, content, days);
         violations.extend(refusals(&found));
         let now = clock::now_micros();
         let times = [

@@ -54,6 +54,12 @@ pub fn full_years(birth: Date, day: Date) -> i16 {
     day.year() - birth.year() - i16::from(before_birthday)
 }
 
+/// Full months between `since` and `day`.
+pub fn full_months(since: Date, day: Date) -> i32 {
+    let months = |date: Date| i32::from(date.year()) * 12 + i32::from(date.month());
+    months(day) - months(since) - i32::from(day.day() < since.day())
+}
+
 /// A protobuf timestamp of that moment.
 pub fn to_proto(micros: i64) -> prost_types::Timestamp {
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
@@ -80,6 +86,14 @@ mod tests {
         assert_eq!(full_years(date(2004, 2, 29), date(2026, 2, 28)), 21);
         assert_eq!(full_years(date(2004, 2, 29), date(2026, 3, 1)), 22);
         assert_eq!(full_years(date(2004, 11, 23), date(2026, 11, 23)), 22);
+    }
+
+    #[test]
+    fn a_month_is_full_on_its_day() {
+        assert_eq!(full_months(date(2026, 5, 24), date(2026, 11, 23)), 5);
+        assert_eq!(full_months(date(2026, 5, 23), date(2026, 11, 23)), 6);
+        assert_eq!(full_months(date(2025, 12, 31), date(2026, 2, 28)), 1);
+        assert_eq!(full_months(date(2026, 12, 1), date(2026, 11, 1)), -1);
     }
 
     #[test]

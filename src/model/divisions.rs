@@ -160,6 +160,16 @@ impl Divisions {
         }
     }
 
+    /// The county-level division, 6 digits, that a code belongs to today; `None` when it is no code
+    /// of any, or the division was split and the code does not say into which part.
+    pub fn county_today(&self, code: &str) -> Option<String> {
+        match self.today(code) {
+            Today::Stands(_) => code.get(..6).map(str::to_owned),
+            Today::Became(county, ..) => Some(county),
+            Today::OneOf(_) | Today::Unknown => None,
+        }
+    }
+
     /// The entry of a 6-digit code of any level.
     pub fn get(&self, code: &str) -> Option<&Division> {
         self.table.get(&code.parse().ok()?)

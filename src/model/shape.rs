@@ -3,7 +3,7 @@
 //! The rules are compiled once from the descriptors; a check walks the message's bytes in place,
 //! reports every violation with its JSON path, and never repeats a value.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use prost::{
     bytes::Buf,
@@ -26,7 +26,7 @@ use crate::model::{
 pub struct Shapes {
     messages: Vec<MessageRules>,
     index: HashMap<String, usize>,
-    divisions: Divisions,
+    divisions: Arc<Divisions>,
 }
 
 struct MessageRules {
@@ -102,6 +102,7 @@ impl Shapes {
         }
         missing.sort();
         missing.dedup();
+        let divisions = Arc::new(divisions);
         if missing.is_empty() { Ok(Self { messages, index, divisions }) } else { Err(missing) }
     }
 
@@ -115,7 +116,7 @@ impl Shapes {
     }
 
     /// The table of divisions the rules are checked against.
-    pub const fn divisions(&self) -> &Divisions {
+    pub const fn divisions(&self) -> &Arc<Divisions> {
         &self.divisions
     }
 
@@ -243,8 +244,11 @@ impl Shapes {
                 (text.len() == 64 && text.bytes().all(hex), "64 lower-case hexadecimal digits")
             }
             Format::DisabilityCertificate => {
-                let good = text.len() == 20 && text.is_ascii() && digits(&text[18..]);
-                (good, "20 characters: citizen number, category digit, level digit")
+                let good = is_disability_certificate(text);
+                (
+                    good,
+                    "20 characters: citizen number, category, level; re-issued, `B` and a number",
+                )
             }
             Format::MarriageCertificate => {
                 (is_marriage_certificate(text), "like J110101-2010-000001")
@@ -284,6 +288,18 @@ fn has_control_characters(text: &str) -> bool {
     let suspicious =
         text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == 0x7f) | (b == 0xc2));
     suspicious && text.chars().any(|c| c.is_control() && c != '\n')
+}
+
+/// Citizen number, category digit, level digit; of a re-issue also `B` and which one it is.
+/// 残疾人证管理办法; the form of the re-issue is [S29c].
+fn is_disability_certificate(text: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((number, reissue)) = text.split_at_checked(20).filter(|_| text.is_ascii()) else {
+        return false;
+    };
+    let again = reissue.strip_prefix('B');
+    digits(&number[18..])
+        && (reissue.is_empty() || again.is_some_and(|n| (1..=2).contains(&n.len()) && digits(n)))
 }
 
 /// `J|L|BJ|BL`, 6 digits, `-`, 4 digits, `-`, 6 digits (证字号规则).
@@ -359,6 +375,23 @@ mod tests {
         }
         for text in ["", "买买提·阿卜杜拉", "line\nline", "\u{a0}\u{bf}", "𠅤"] {
             assert!(!has_control_characters(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_disability_certificate_may_be_issued_again() {
+        for good in ["11010519491231002X41", "11010519491231002X41B1", "11010519491231002X41B12"] {
+            assert!(is_disability_certificate(good), "{good}");
+        }
+        for bad in [
+            "",
+            "11010519491231002X4",
+            "11010519491231002X41B",
+            "11010519491231002X41B123",
+            "11010519491231002X41A1",
+            "11010519491231002X4X",
+        ] {
+            assert!(!is_disability_certificate(bad), "{bad}");
         }
     }
 

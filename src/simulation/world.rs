@@ -76,7 +76,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     Ground {
         config,
         translator: Arc::new(checked.translator),
-        divisions: Arc::new(checked.shapes.divisions().clone()),
+        divisions: Arc::clone(checked.shapes.divisions()),
         shapes: Arc::new(checked.shapes),
         calendar: Arc::new(checked.calendar),
         rulebook: Arc::new(checked.rulebook),
@@ -313,6 +313,9 @@ impl World {
     pub(super) async fn blows(self: Arc<Self>) {
         for _ in 0..self.weather(|w| w.blows) {
             sleep(millis(300, 5000)).await;
+            if self.weather(|w| w.blows) == 0 {
+                return; // It is calm.
+            }
             match below(6) {
                 0 | 1 => _ = self.kill("a blow"),
                 2 => self.stop().await,

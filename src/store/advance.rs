@@ -9,6 +9,7 @@ use crate::{
     audit::{Entry, Kind, commitment},
     business::{self, adjustment},
     model::{
+        clock,
         lifecycle::{self, Effect, Step},
         pb::{self, EventType, State, application::Details},
     },
@@ -65,28 +66,48 @@ pub fn completed<'a>(
 }
 
 /// The application's content after the event; `None` when the event changes none of it.
-pub fn revise(body: &pb::Application, event: &pb::ApplicationEvent) -> Option<pb::Application> {
+pub fn revise(
+    body: &pb::Application,
+    event: &pb::ApplicationEvent,
+    time: i64,
+) -> Option<pb::Application> {
     match event.r#type() {
-        EventType::DecisionMade => {
-            Some(pb::Application { decision: event.decision.clone(), ..body.clone() })
-        }
+        EventType::DecisionMade => Some(decided(body, event)),
         // A check may bring papers too: the archive copy for a re-issue.
         EventType::SupplementSubmitted | EventType::CheckPassed if !event.materials.is_empty() => {
             let mut revised = body.clone();
             revised.materials.extend(event.materials.iter().cloned());
             Some(revised)
         }
-        EventType::ApplicationAccepted => appeared(body),
+        EventType::ApplicationAccepted => appeared(body, time),
         _ => None,
     }
 }
 
-/// A booked couple has come: both are present from now on.
-fn appeared(body: &pb::Application) -> Option<pb::Application> {
-    let Some(Details::MarriageRegistration(marriage)) = &body.details else { return None };
-    let present = pb::MarriageRegistration { both_present: true, ..marriage.clone() };
-    let details = Some(Details::MarriageRegistration(present));
-    Some(pb::Application { details, ..body.clone() })
+/// A grant leaves the questions that were open when it was made, and a marriage is registered on
+/// the day of its decision, whatever day was booked.
+fn decided(body: &pb::Application, event: &pb::ApplicationEvent) -> pb::Application {
+    let mut decided = pb::Application { decision: event.decision.clone(), ..body.clone() };
+    let Some(decision) = event.decision.as_ref().filter(|d| d.outcome() == pb::Outcome::Granted)
+    else {
+        return decided;
+    };
+    decided.checks.clone_from(&event.checks);
+    if let Some(Details::MarriageRegistration(marriage)) = &mut decided.details
+        && marriage.operation == "IA"
+    {
+        marriage.registration_date.clone_from(&decision.decided_on);
+    }
+    decided
+}
+
+/// A booked couple has come: both are present, and this is the day.
+fn appeared(body: &pb::Application, time: i64) -> Option<pb::Application> {
+    let mut present = body.clone();
+    let Some(Details::MarriageRegistration(marriage)) = &mut present.details else { return None };
+    marriage.both_present = Some(true);
+    marriage.registration_date = clock::china_date(time).to_string();
+    Some(present)
 }
 
 /// Whether an application holds what it claims.
@@ -155,6 +176,9 @@ pub fn detail(event: &pb::ApplicationEvent) -> Vec<u8> {
         decision: event.decision.clone(),
         deadline: event.deadline.clone(),
         last_paid_month: event.last_paid_month.clone(),
+        checks: event.checks.clone(),
+        withdrawn_by: event.withdrawn_by,
+        receipt_number: event.receipt_number.clone(),
         ..Default::default()
     }
     .encode_to_vec()

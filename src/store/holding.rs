@@ -173,7 +173,7 @@ fn decided(
     vault: &Vault,
 ) -> Result<pb::Application, StoreError> {
     let content = row.content(vault)?;
-    Ok(advance::revise(&content, cause).unwrap_or(content))
+    Ok(advance::revise(&content, cause, row.updated).unwrap_or(content))
 }
 
 fn digests(content: &pb::Application, vault: &Vault) -> Vec<Benefit> {

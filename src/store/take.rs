@@ -49,7 +49,7 @@ pub(super) fn take(
 ) -> Result<Taken, StoreError> {
     let mut content = row.content(vault)?;
     let cause = &advance::completed(&content, cause);
-    let revised = advance::revise(&content, cause);
+    let revised = advance::revise(&content, cause, by.time);
     let is_revised = revised.is_some();
     if let Some(revised) = revised {
         content = revised;

@@ -58,7 +58,12 @@ pub(crate) fn compile(table: Table, codes: &Codes, faults: &mut Faults<'_>) -> O
             places.extend(field.paths.iter().map(|path| [&list.path[..], path].concat().join(".")));
         }
     }
-    let Table { fields, lists, constants, drops, examples, .. } = table;
+    let Table { mut fields, lists, constants, drops, examples, .. } = table;
+    for field in &mut fields {
+        let target = resolve(&root, &field.canonical);
+        let plain = |t: FieldDescriptor| t.kind() == Kind::Bool && !t.supports_presence();
+        field.says_false = target.is_ok_and(plain);
+    }
     let dropped = drops.into_iter().map(|drop| drop.path).collect();
     let examples = examples.len();
     Some(Mapping { message: root, fields, lists, constants, dropped, examples, places })

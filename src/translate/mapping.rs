@@ -13,7 +13,6 @@ use crate::{
     model::problem::Violation,
     translate::{
         document::{get, path, set, text},
-        ops::Op,
         sense,
         table::{Constant, Field, List},
     },
@@ -219,10 +218,8 @@ fn read_list(list: &List, document: &Value, out: &mut Value, faults: &mut Vec<Vi
 fn write_field(field: &Field, canonical: &Value, out: &mut Value) -> Result<(), WriteError> {
     let value = match get(canonical, &field.canonical) {
         Some(value) => value.clone(),
-        // proto3 JSON leaves false out; the party's document says it.
-        None if matches!(field.op, Op::Bool { .. }) && parent_is_there(field, canonical) => {
-            Value::from(false)
-        }
+        // proto3 JSON leaves out a false that nobody could have left unsaid; the document says it.
+        None if field.says_false && parent_is_there(field, canonical) => Value::from(false),
         None => return Ok(()),
     };
     let told = |why: String| WriteError { field: field.canonical.join("."), why };

@@ -33,6 +33,8 @@ pub(crate) struct Field {
     pub(crate) number: bool,
     pub(crate) kind: String,
     pub(crate) op: Op,
+    /// Absent is false: a truth that the canonical model knows no absence of.
+    pub(crate) says_false: bool,
     /// Codes without counterpart are refused when they come up instead of being a fault.
     pub(crate) gaps_refused: bool,
 }
@@ -179,6 +181,7 @@ fn field(node: &Node, party: &str, codes: &Codes, faults: &mut Faults<'_>) -> Op
         number,
         kind,
         op: op?,
+        says_false: false,
         gaps_refused: gaps.is_some(),
     })
 }

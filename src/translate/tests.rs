@@ -86,7 +86,8 @@ fn message(
         } else {
             format!("{at}.{}", field.json_name())
         };
-        let other_body = field.containing_oneof().is_some() && field.name() != business.code();
+        let body = field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic());
+        let other_body = body && field.name() != business.code();
         let dropped = mapping.dropped.contains(&path);
         if rule.output_only || other_body || dropped || field.is_map() {
             continue;
@@ -94,7 +95,7 @@ fn message(
         // A table may ask for more than the model: the applicant of a subsidy.
         let asked =
             mapping.fields.iter().any(|f| f.required && f.canonical.join(".").starts_with(&path));
-        if !rule.required && !asked && field.containing_oneof().is_none() && chance.below(3) == 0 {
+        if !rule.required && !asked && !body && chance.below(3) == 0 {
             continue;
         }
         let count = if field.is_list() { 1 + chance.below(3) } else { 1 };
@@ -130,6 +131,8 @@ fn value(
             json!(chance.pick(&names))
         }
         FieldKind::Bool => json!(chance.below(2) == 0),
+        // Nought is said, and not left out, where a field can tell the two apart.
+        FieldKind::Int64 if field.supports_presence() && chance.below(3) == 0 => json!("0"),
         FieldKind::Int64 => json!((1 + chance.below(10_000_000)).to_string()),
         FieldKind::Int32 => json!(1 + chance.below(10_000)),
         FieldKind::Bytes => json!("5YW55aeU"),

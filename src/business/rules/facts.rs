@@ -37,8 +37,8 @@ impl Topic {
 /// What the hub told; a topic it did not answer is `None`.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Of the man and of the woman.
-    pub marital: Option<(Marital, Marital)>,
+    /// Of a couple.
+    pub marital: Option<Couple>,
     /// What is paid, anywhere.
     pub benefits: Option<Vec<Benefit>>,
     /// The disability certificate.
@@ -47,11 +47,24 @@ pub struct Facts {
     pub household: Option<Household>,
 }
 
+/// What the library knows of two people.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Couple {
+    /// The man.
+    pub man: Marital,
+    /// The woman.
+    pub woman: Marital,
+    /// Both are married, and the last marriage of each is to the other.
+    pub to_each_other: bool,
+}
+
 /// What the library knows of one person.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Marital {
     /// The latest record is a marriage that has not ended.
     pub married: bool,
+    /// The latest record is a divorce.
+    pub divorced: bool,
     /// A divorce is applied for and its clock runs.
     pub cooling_off: bool,
 }
@@ -59,7 +72,7 @@ pub struct Marital {
 /// A benefit that is or was paid.
 #[derive(Clone, Debug, Default)]
 pub struct Benefit {
-    /// `living`, `nursing`, `orphan`, `defacto_child`, `old_age`, `dibao`, `tekun`.
+    /// `living`, `nursing`, `orphan`, `defacto_child`, `old_age`, `dibao`, `tekun`, `work_injury`.
     pub benefit: String,
     /// Division that pays.
     pub division: String,
@@ -83,29 +96,59 @@ pub struct Certificate {
 /// A person's household.
 #[derive(Clone, Debug, Default)]
 pub struct Household {
-    /// County-level division of the household, 6 digits.
+    /// County-level division of the household, 6 digits, as it was recorded.
     pub division: String,
     /// The person is alive.
     pub alive: bool,
 }
 
-/// Paths below `hub` that a rule may name.
-pub(super) const HUB_PATHS: &[&str] = &[
-    "hub.marital.man.married",
-    "hub.marital.man.coolingOff",
-    "hub.marital.woman.married",
-    "hub.marital.woman.coolingOff",
-    "hub.benefits",
-    "hub.benefits[].benefit",
-    "hub.benefits[].division",
-    "hub.benefits[].active",
-    "hub.benefits[].lastPaidMonth",
-    "hub.certificate.valid",
-    "hub.certificate.category",
-    "hub.certificate.level",
-    "hub.household.division",
-    "hub.household.alive",
-];
+/// What the benefits of `hub.benefits` are called.
+pub(super) const BENEFITS: [&str; 8] =
+    ["living", "nursing", "orphan", "defacto_child", "old_age", "dibao", "tekun", "work_injury"];
+
+/// What a path that a rule may name holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Holds {
+    /// A code: one of these.
+    Code(Vec<String>),
+    Truth,
+    Whole,
+    Day,
+    Month,
+    Division,
+    /// A citizen number.
+    Number,
+    Text,
+    /// Fields of its own.
+    Fields,
+    List,
+}
+
+/// The path's place below `hub`, and what it holds.
+pub(super) fn of_hub(path: &str) -> Option<Holds> {
+    let digits = |most: u8| Holds::Code((1..=most).map(|digit| digit.to_string()).collect());
+    Some(match path {
+        "hub.marital" | "hub.marital.man" | "hub.marital.woman" | "hub.certificate"
+        | "hub.household" => Holds::Fields,
+        "hub.marital.man.married"
+        | "hub.marital.man.divorced"
+        | "hub.marital.man.coolingOff"
+        | "hub.marital.woman.married"
+        | "hub.marital.woman.divorced"
+        | "hub.marital.woman.coolingOff"
+        | "hub.marital.toEachOther"
+        | "hub.benefits[].active"
+        | "hub.certificate.valid"
+        | "hub.household.alive" => Holds::Truth,
+        "hub.benefits" => Holds::List,
+        "hub.benefits[].benefit" => Holds::Code(BENEFITS.map(str::to_owned).to_vec()),
+        "hub.benefits[].division" | "hub.household.division" => Holds::Division,
+        "hub.benefits[].lastPaidMonth" => Holds::Month,
+        "hub.certificate.category" => digits(7),
+        "hub.certificate.level" => digits(4),
+        _ => return None,
+    })
+}
 
 impl Facts {
     /// Whether the hub answered about that.
@@ -124,21 +167,27 @@ impl Facts {
 
     pub(super) fn value(&self) -> Value {
         let mut hub: HashMap<String, Value> = HashMap::new();
-        if let Some((man, woman)) = self.marital {
+        if let Some(couple) = self.marital {
             let one = |one: Marital| {
                 map([
-                    ("married", one.married.into_value()),
-                    ("coolingOff", one.cooling_off.into_value()),
+                    ("married", one.married.into()),
+                    ("divorced", one.divorced.into()),
+                    ("coolingOff", one.cooling_off.into()),
                 ])
             };
-            hub.insert("marital".into(), map([("man", one(man)), ("woman", one(woman))]));
+            let told = map([
+                ("man", one(couple.man)),
+                ("woman", one(couple.woman)),
+                ("toEachOther", couple.to_each_other.into()),
+            ]);
+            hub.insert("marital".into(), told);
         }
         if let Some(benefits) = &self.benefits {
             let one = |one: &Benefit| {
                 map([
                     ("benefit", one.benefit.as_str().into()),
                     ("division", one.division.as_str().into()),
-                    ("active", one.active.into_value()),
+                    ("active", one.active.into()),
                     ("lastPaidMonth", one.last_paid_month.as_str().into()),
                 ])
             };
@@ -146,7 +195,7 @@ impl Facts {
         }
         if let Some(certificate) = &self.certificate {
             let told = map([
-                ("valid", certificate.valid.into_value()),
+                ("valid", certificate.valid.into()),
                 ("category", certificate.category.as_str().into()),
                 ("level", certificate.level.as_str().into()),
             ]);
@@ -155,21 +204,11 @@ impl Facts {
         if let Some(household) = &self.household {
             let told = map([
                 ("division", household.division.as_str().into()),
-                ("alive", household.alive.into_value()),
+                ("alive", household.alive.into()),
             ]);
             hub.insert("household".into(), told);
         }
         hub.into()
-    }
-}
-
-trait IntoValue {
-    fn into_value(self) -> Value;
-}
-
-impl IntoValue for bool {
-    fn into_value(self) -> Value {
-        Value::Bool(self)
     }
 }
 
@@ -248,13 +287,10 @@ impl Tree {
     fn read(&self, content: &[u8]) -> Value {
         let mut found: HashMap<String, Value> = HashMap::new();
         let mut lists: HashMap<u32, Vec<Value>> = HashMap::new();
-        // Bools and numbers are there even when they are not on the wire; lists may be empty.
+        // A list that is not on the wire is empty; a field that is not there was not filled in.
         for (number, (field, _)) in &self.0 {
-            match field.kind {
-                _ if field.list => drop(lists.insert(*number, Vec::new())),
-                Kind::Bool => drop(found.insert(field.name.clone(), Value::Bool(false))),
-                Kind::Int64 | Kind::Int32 => drop(found.insert(field.name.clone(), Value::Int(0))),
-                _ => {}
+            if field.list {
+                lists.insert(*number, Vec::new());
             }
         }
         let mut rest = content;

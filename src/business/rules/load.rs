@@ -1,5 +1,5 @@
-//! Reads and compiles the rule tables; every fault of every file with its line. An unknown field,
-//! a code its list lacks, dates that never hold, a requirement that asks nothing are refused here.
+//! Reads the rule tables of the country and of the provinces, and compiles their rules; every fault
+//! of every file with its line. What a rule may say is held against the model in `rules/rule.rs`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,55 +9,69 @@ use std::{
     sync::Arc,
 };
 
-use cel::{
-    Env, Program,
-    common::ast::{Expr, IdedExpr, LiteralValue, operators},
-};
-use jiff::civil::Date;
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use cel::Env;
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    business::{
-        body_field,
-        rules::{
-            Chapter, Rule, Rulebook, Stage,
-            facts::{HUB_PATHS, Topic, Wanted},
-            values,
-        },
+    business::rules::{
+        Chapter, Papers, Rule, Rulebook, Stage,
+        facts::Wanted,
+        prove::Prover,
+        rule::{Names, RuleFaults},
+        values,
+        walk::Walk,
     },
-    model::{DESCRIPTORS, codes::Codes, fault::Fault, pb::Business, shape::rule_of},
+    model::{
+        codes::Codes,
+        divisions::{Divisions, Level},
+        fault::Fault,
+        pb::Business,
+    },
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    values: BTreeMap<String, toml::Value>,
+    values: BTreeMap<String, Spanned<toml::Value>>,
+    #[serde(default)]
+    materials: Vec<Spanned<List>>,
     #[serde(default, rename = "rule")]
     rules: Vec<Spanned<Entry>>,
 }
 
+/// Kinds of paper by rule, for the whole country or for divisions whose codes begin so.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
-    id: String,
+struct List {
+    #[serde(default)]
+    division: String,
     source: String,
-    from: Spanned<toml::value::Datetime>,
-    until: Option<Spanned<toml::value::Datetime>>,
-    #[serde(default = "both")]
-    stages: Vec<Stage>,
-    when: Option<Spanned<String>>,
-    require: Spanned<String>,
-    otherwise: Otherwise,
-    field: Spanned<String>,
-    says: String,
+    kinds: BTreeMap<String, Vec<String>>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) source: String,
+    pub(super) from: Spanned<toml::value::Datetime>,
+    pub(super) until: Option<Spanned<toml::value::Datetime>>,
+    #[serde(default = "both")]
+    pub(super) stages: Vec<Stage>,
+    pub(super) when: Option<Spanned<String>>,
+    pub(super) require: Spanned<String>,
+    pub(super) otherwise: Otherwise,
+    pub(super) at_decision: Option<Otherwise>,
+    pub(super) field: Spanned<String>,
+    pub(super) says: String,
+    pub(super) asks: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Otherwise {
+pub(super) enum Otherwise {
     Refuse,
     Ask,
 }
@@ -66,335 +80,304 @@ fn both() -> Vec<Stage> {
     vec![Stage::Intake, Stage::Decision]
 }
 
-/// What a table is checked against.
-struct Checker<'a> {
-    codes: &'a Codes,
+/// What is read of the country's table and of a province's beside it.
+#[derive(Clone, Default)]
+pub(super) struct Table {
+    pub(super) values: BTreeMap<String, toml::Value>,
+    papers: Vec<Papers>,
+    rules: Vec<Arc<Rule>>,
+}
+
+/// A file that is being read.
+pub(super) struct Reader<'a> {
     file: PathBuf,
     text: String,
-    values: BTreeMap<String, toml::Value>,
-    application: MessageDescriptor,
-    body: FieldDescriptor,
-    details: MessageDescriptor,
+    pub(super) codes: &'a Codes,
+    faults: Vec<Fault>,
+}
+
+/// Where tables stand, and what they are read with.
+struct Shelf<'a> {
+    folder: &'a Path,
+    /// Province codes with the folders that may hold tables of theirs.
+    provinces: Vec<(String, PathBuf)>,
+    codes: &'a Codes,
+    prover: Prover,
     faults: Vec<Fault>,
 }
 
 impl Rulebook {
-    /// Reads `rules/` of the configuration folder and of each province's party folder.
+    /// Reads `rules/` of the configuration folder, its folders of provinces, and `rules/` of each
+    /// province's party folder.
     ///
     /// # Errors
-    /// Every fault of every file.
+    /// Every fault of every file; none but the divisions' own when there are no `divisions`.
     pub fn load(
         folder: &Path,
-        provinces: &[(String, PathBuf)],
+        parties: &[(String, PathBuf)],
         codes: &Codes,
+        divisions: Option<&Arc<Divisions>>,
     ) -> Result<Self, Vec<Fault>> {
-        let (mut chapters, mut faults) = (HashMap::new(), Vec::new());
-        for business in Business::ALL {
-            let name = format!("{}.toml", business.code());
-            let Some(mut base) = Checker::new(business, folder.join("rules").join(&name), codes)
-            else {
-                continue;
-            };
-            if base.text.is_empty() {
-                faults.push(Fault::new(base.file, 0, "cannot be read; every business has rules"));
-                continue;
-            }
-            let rules = base.compile(&[]);
-            let mut own = Vec::new();
-            for (province, party) in provinces {
-                let file = party.join("rules").join(&name);
-                let Some(mut more) = Checker::new(business, file, codes) else { continue };
-                if more.text.is_empty() {
-                    continue;
-                }
-                let declared = base.values.clone();
-                more.values = declared.clone();
-                let added = more.compile(&rules);
-                more.refuse_unknown_values(&declared);
-                faults.append(&mut more.faults);
-                let all: Vec<_> = rules.iter().cloned().chain(added).collect();
-                own.push((province.clone(), base.chapter(all, &more.values)));
-            }
-            faults.append(&mut base.faults);
-            let values = base.values.clone();
-            chapters.insert((business, String::new()), base.chapter(rules, &values));
-            for (province, chapter) in own {
-                chapters.insert((business, province), chapter);
-            }
-        }
         let env = Arc::new(Env::stdlib());
-        if faults.is_empty() { Ok(Self { chapters, env }) } else { Err(faults) }
+        let prover = Prover::new(Arc::clone(&env));
+        let provinces = Vec::new();
+        let mut shelf = Shelf { folder, provinces, codes, prover, faults: Vec::new() };
+        shelf.look(parties, divisions);
+        let mut chapters = HashMap::new();
+        for business in Business::ALL {
+            shelf.business(business, &mut chapters);
+        }
+        match divisions {
+            Some(divisions) if shelf.faults.is_empty() => {
+                Ok(Self { chapters, env, divisions: Arc::clone(divisions) })
+            }
+            _ => Err(shelf.faults),
+        }
     }
 }
 
-impl<'a> Checker<'a> {
-    fn new(business: Business, file: PathBuf, codes: &'a Codes) -> Option<Self> {
-        let application = DESCRIPTORS.get_message_by_name("tongban.v1.Application")?;
-        let body = application.get_field_by_json_name(&body_field(business))?;
-        let Kind::Message(details) = body.kind() else { return None };
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        let (values, faults) = (BTreeMap::new(), Vec::new());
-        Some(Self { codes, file, text, values, application, body, details, faults })
+impl Shelf<'_> {
+    /// Finds the provinces' folders; a file that would be passed over is a fault.
+    fn look(&mut self, parties: &[(String, PathBuf)], divisions: Option<&Arc<Divisions>>) {
+        let rules = self.folder.join("rules");
+        for path in entries(&rules) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let is_province = |divisions: &&Arc<Divisions>| {
+                let entry = divisions.get(&format!("{name}0000"));
+                entry.is_some_and(|entry| entry.level == Level::Province)
+            };
+            if !path.is_dir() {
+                self.known(&path);
+            } else if divisions.is_some() && divisions.filter(is_province).is_none() {
+                let text = "is no code of a province: rules in it would never be asked";
+                self.faults.push(Fault::new(path, 0, text));
+            } else {
+                self.provinces.push((name, path));
+            }
+        }
+        let own = parties.iter().map(|(code, party)| (code.clone(), party.join("rules")));
+        self.provinces.extend(own.filter(|(_, folder)| folder.is_dir()));
+        for (_, folder) in self.provinces.clone() {
+            entries(&folder).iter().for_each(|path| self.known(path));
+        }
     }
 
-    fn say(&mut self, span: &Range<usize>, text: impl Into<String>) {
+    fn known(&mut self, path: &Path) {
+        let is_table = path.extension().is_some_and(|extension| extension == "toml");
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        if !is_table || stem.and_then(Business::from_code).is_none() {
+            let text = "is no table of a business: its rules would never be asked";
+            self.faults.push(Fault::new(path, 0, text));
+        }
+    }
+
+    fn business(
+        &mut self,
+        business: Business,
+        chapters: &mut HashMap<(Business, String), Chapter>,
+    ) {
+        let Some(names) = Names::of(business) else { return };
+        let name = format!("{}.toml", business.code());
+        let path = self.folder.join("rules").join(&name);
+        let mut reader = Reader::open(path, self.codes);
+        let mut base = Table::default();
+        let no_table = reader.text.is_empty();
+        if no_table {
+            reader.say(&(0..0), "cannot be read, or is empty; every business has rules");
+        } else {
+            reader.table(&names, &self.prover, &mut base, "");
+            if base.rules.is_empty() && reader.faults.is_empty() {
+                reader.say(&(0..0), "has no rule: everybody would be eligible");
+            }
+        }
+        self.faults.append(&mut reader.faults);
+        let mut own: BTreeMap<String, Table> = BTreeMap::new();
+        for (province, folder) in &self.provinces {
+            let mut reader = Reader::open(folder.join(&name), self.codes);
+            if reader.text.is_empty() || no_table {
+                continue;
+            }
+            let table = own.entry(province.clone()).or_insert_with(|| base.clone());
+            reader.table(&names, &self.prover, table, province);
+            self.faults.append(&mut reader.faults);
+        }
+        chapters.insert((business, String::new()), base.chapter(&names, false));
+        for (province, table) in own {
+            chapters.insert((business, province), table.chapter(&names, true));
+        }
+    }
+}
+
+/// What a folder holds, in order.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+impl Table {
+    fn chapter(self, names: &Names, tabled: bool) -> Chapter {
+        let mut wanted = Wanted::new(&names.body);
+        for rule in &self.rules {
+            for path in &Walk::of(rule.when.iter().chain([&rule.require])).paths {
+                let path = path.replace("[]", "");
+                let mut parts = path.split('.');
+                let root = parts.next().unwrap_or_default();
+                let parts: Vec<&str> = parts.collect();
+                if let Some(message) = names.message(root) {
+                    wanted.add(root, message, &parts);
+                }
+            }
+        }
+        let values = values(&self.values);
+        Chapter { rules: self.rules, values, papers: self.papers, tabled, wanted }
+    }
+
+    /// The rules that ask for papers, and the kinds the whole country takes for each.
+    pub(super) fn papers(&self) -> BTreeMap<String, Vec<String>> {
+        self.papers.first().map(|list| list.kinds.clone()).unwrap_or_default()
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn open(file: PathBuf, codes: &'a Codes) -> Self {
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        Self { file, text, codes, faults: Vec::new() }
+    }
+
+    pub(super) fn say(&mut self, span: &Range<usize>, text: impl Into<String>) {
         let line = self.text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1);
         self.faults.push(Fault::new(self.file.clone(), line, text));
     }
 
-    /// The rules of the file; `base` holds those of the file it adds to.
-    fn compile(&mut self, base: &[Arc<Rule>]) -> Vec<Arc<Rule>> {
+    /// Adds what the file says to `table`, which for a province's holds the country's.
+    fn table(&mut self, names: &Names, prover: &Prover, table: &mut Table, province: &str) {
         let file: File = match toml::from_str(&self.text) {
             Ok(file) => file,
             Err(error) => {
                 let span = error.span().unwrap_or_default();
                 self.say(&span, error.message().to_owned());
-                return Vec::new();
+                return;
             }
         };
-        self.values.extend(file.values);
-        let mut rules: Vec<Arc<Rule>> = Vec::new();
+        for (name, value) in &file.values {
+            self.value(name, value, table, province);
+        }
+        for list in &file.materials {
+            self.list(list, table, province);
+        }
         for entry in file.rules {
             let (span, entry) = (entry.span(), entry.into_inner());
-            if base.iter().chain(&rules).any(|rule| rule.id == entry.id) {
+            if table.rules.iter().any(|rule| rule.id == entry.id) {
                 let text =
                     format!("rule `{}` stands already; a table may add, not replace", entry.id);
                 self.say(&span, text);
                 continue;
             }
-            if let Some(rule) = self.rule(&span, entry) {
-                rules.push(Arc::new(rule));
+            let faults = RuleFaults { reader: self, names, table, prover };
+            if let Some(rule) = faults.rule(&span, entry) {
+                table.rules.push(Arc::new(rule));
             }
         }
-        rules
+        self.codes_of_values(names, table, &file.values);
     }
 
-    fn rule(&mut self, span: &Range<usize>, entry: Entry) -> Option<Rule> {
-        for (name, text) in [("id", &entry.id), ("source", &entry.source), ("says", &entry.says)] {
-            if text.is_empty() {
-                self.say(span, format!("`{name}` must not be empty"));
+    /// A province sets the values that the country's table names, each as it is there.
+    fn value(
+        &mut self,
+        name: &str,
+        value: &Spanned<toml::Value>,
+        table: &mut Table,
+        province: &str,
+    ) {
+        let (span, value) = (value.span(), value.get_ref());
+        match table.values.get(name) {
+            None if !province.is_empty() => {
+                self.say(&span, format!("`{name}` is no value of the base table"));
+                return;
             }
-        }
-        if entry.stages.is_empty() {
-            self.say(span, "`stages` names none: the rule would never be asked");
-        }
-        let from = self.date(&entry.from);
-        let until = entry.until.as_ref().and_then(|until| self.date(until));
-        if let (Some(from), Some(until), Some(at)) = (from, until, &entry.until)
-            && until < from
-        {
-            self.say(&at.span(), "`until` is before `from`: the rule never holds");
-        }
-        if !self.is_field(entry.field.get_ref()) {
-            self.say(&entry.field.span(), format!("`{}` is no field", entry.field.get_ref()));
-        }
-        let when = entry.when.as_ref().map(|when| self.program(when));
-        let require = self.program(&entry.require);
-        let programs = [when.as_ref().and_then(Option::as_ref), require.as_ref()];
-        let topics = topics(&programs);
-        Some(Rule {
-            id: entry.id,
-            source: entry.source,
-            from: from?,
-            until,
-            stages: entry.stages,
-            when: match when {
-                Some(program) => Some(program?),
-                None => None,
-            },
-            require: require?,
-            refuses: matches!(entry.otherwise, Otherwise::Refuse),
-            topics,
-            field: entry.field.into_inner(),
-            says: entry.says,
-        })
-    }
-
-    fn date(&mut self, at: &Spanned<toml::value::Datetime>) -> Option<Date> {
-        let date = at.get_ref().to_string().parse().ok();
-        if date.is_none() {
-            self.say(&at.span(), "must be a date: 2026-01-31");
-        }
-        date
-    }
-
-    fn program(&mut self, text: &Spanned<String>) -> Option<Program> {
-        let span = text.span();
-        let program = match Program::compile(text.get_ref()) {
-            Ok(program) => program,
-            Err(error) => {
-                let first = error.to_string().lines().next().unwrap_or_default().to_owned();
-                self.say(&span, format!("is no expression: {first}"));
-                return None;
+            Some(base) if !alike(base, value) => {
+                let text = format!("`{name}` must be {}, as in the base table", kind(base));
+                self.say(&span, text);
+                return;
             }
-        };
-        let mut walk = Walk::default();
-        walk.expression(program.expression());
-        if walk.paths.is_empty() {
-            self.say(&span, "names no field: it would always or never hold");
-        }
-        for path in &walk.paths {
-            if !self.is_path(path) {
-                self.say(&span, format!("`{path}` is no field"));
-            }
-        }
-        for (path, code) in &walk.codes {
-            if let Some(list) = self.code_list(path)
-                && !self.codes.get(&list).is_some_and(|known| known.contains(code))
-            {
-                self.say(&span, format!("`{code}` is no code of `{list}`: `{path}` never is it"));
-            }
-        }
-        Some(program)
-    }
-
-    fn is_path(&self, path: &str) -> bool {
-        match path.split_once('.') {
-            _ if path == "day" => true,
-            Some(("hub", _)) => {
-                let below = format!("{path}.");
-                HUB_PATHS.iter().any(|known| *known == path || known.starts_with(&below))
-            }
-            Some(("values", name)) => self.values.contains_key(name),
-            Some(("application", rest)) => field(&self.application, rest).is_some(),
-            Some(("details", rest)) => field(&self.details, rest).is_some(),
-            _ => false,
-        }
-    }
-
-    /// A canonical path as violations name it.
-    fn is_field(&self, path: &str) -> bool {
-        field(&self.application, path).is_some()
-    }
-
-    fn code_list(&self, path: &str) -> Option<String> {
-        let (root, rest) = path.split_once('.')?;
-        let message = if root == "details" { &self.details } else { &self.application };
-        let field = field(message, rest)?;
-        Some(rule_of(&field).code_list).filter(|list| !list.is_empty())
-    }
-
-    fn refuse_unknown_values(&mut self, base: &BTreeMap<String, toml::Value>) {
-        let strange: Vec<String> =
-            self.values.keys().filter(|key| !base.contains_key(*key)).cloned().collect();
-        for key in strange {
-            let at = self.text.find(&key).unwrap_or_default();
-            self.say(&(at..at), format!("`{key}` is no value of the base table"));
-        }
-    }
-
-    fn chapter(&self, rules: Vec<Arc<Rule>>, own: &BTreeMap<String, toml::Value>) -> Chapter {
-        let mut wanted = Wanted::new(&self.body);
-        for rule in &rules {
-            for program in rule.when.iter().chain([&rule.require]) {
-                let mut walk = Walk::default();
-                walk.expression(program.expression());
-                for path in &walk.paths {
-                    let path = path.replace("[]", "");
-                    let mut names = path.split('.');
-                    let root = names.next().unwrap_or_default();
-                    let names: Vec<&str> = names.collect();
-                    let message = if root == "details" { &self.details } else { &self.application };
-                    if matches!(root, "details" | "application") {
-                        wanted.add(root, message, &names);
-                    }
-                }
-            }
-        }
-        Chapter { rules, values: values(own), wanted }
-    }
-}
-
-/// The field at a path below a message; `[]` marks an item of a list.
-fn field(message: &MessageDescriptor, path: &str) -> Option<FieldDescriptor> {
-    let (name, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
-    let found = message.get_field_by_json_name(name.trim_end_matches("[]"))?;
-    match (rest, found.kind()) {
-        (None, _) => Some(found),
-        (Some(rest), Kind::Message(inner)) => field(&inner, rest),
-        (Some(_), _) => None,
-    }
-}
-
-fn topics(programs: &[Option<&Program>]) -> Vec<Topic> {
-    let mut walk = Walk::default();
-    programs.iter().flatten().for_each(|program| walk.expression(program.expression()));
-    let named = |name: &str| {
-        let root = format!("hub.{name}");
-        walk.paths.iter().any(|path| path.starts_with(&root))
-    };
-    Topic::ALL.into_iter().filter(|(name, _)| named(name)).map(|(_, topic)| topic).collect()
-}
-
-/// Walks an expression: the paths it names, and the codes it compares them with.
-#[derive(Default)]
-struct Walk {
-    paths: Vec<String>,
-    codes: Vec<(String, String)>,
-    /// Variables of comprehensions, and the list they run over; `None` for the macro's own.
-    bound: Vec<(String, Option<String>)>,
-}
-
-impl Walk {
-    fn expression(&mut self, expression: &IdedExpr) {
-        if let Some(path) = self.path(expression) {
-            if !path.is_empty() {
-                self.paths.push(path);
-            }
-            return;
-        }
-        match &expression.expr {
-            Expr::Call(call) => {
-                if let [left, right] = &call.args[..]
-                    && matches!(
-                        call.func_name.as_str(),
-                        operators::EQUALS | operators::NOT_EQUALS | operators::IN
-                    )
-                    && let Some(path) = self.path(left)
-                {
-                    let codes = literals(right).into_iter();
-                    self.codes.extend(codes.map(|code| (path.clone(), code)));
-                }
-                call.target.iter().for_each(|target| self.expression(target));
-                call.args.iter().for_each(|argument| self.expression(argument));
-            }
-            Expr::Comprehension(inner) => {
-                self.expression(&inner.iter_range);
-                let list = self.path(&inner.iter_range).map(|path| format!("{path}[]"));
-                self.bound.push((inner.iter_var.clone(), list));
-                self.bound.push((inner.accu_var.clone(), None));
-                for part in [&inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result] {
-                    self.expression(part);
-                }
-                self.bound.truncate(self.bound.len() - 2);
-            }
-            Expr::List(list) => list.elements.iter().for_each(|element| self.expression(element)),
-            Expr::Select(select) => self.expression(&select.operand),
             _ => {}
         }
+        table.values.insert(name.to_owned(), value.clone());
     }
 
-    /// The path that an expression spells; empty for a macro's own variable.
-    fn path(&self, expression: &IdedExpr) -> Option<String> {
-        match &expression.expr {
-            Expr::Ident(name) => match self.bound.iter().rev().find(|(bound, _)| bound == name) {
-                Some((_, list)) => Some(list.clone().unwrap_or_default()),
-                None => Some(name.clone()),
-            },
-            Expr::Select(select) => {
-                let below = self.path(&select.operand)?;
-                Some(format!("{below}.{}", select.field))
+    fn list(&mut self, list: &Spanned<List>, table: &mut Table, province: &str) {
+        let (span, list) = (list.span(), list.get_ref());
+        let division = &list.division;
+        let digits = division.bytes().all(|byte| byte.is_ascii_digit());
+        let own = division.starts_with(province) && matches!(division.len(), 2 | 4 | 6) && digits;
+        if province.is_empty() != division.is_empty() || (!division.is_empty() && !own) {
+            let text =
+                "`division` is a code of the province, 2, 4 or 6 digits; none for the country";
+            self.say(&span, text);
+        }
+        if list.source.is_empty() {
+            self.say(&span, "`source` must not be empty");
+        }
+        let known = table.papers();
+        for (rule, kinds) in &list.kinds {
+            if !province.is_empty() && !known.contains_key(rule) {
+                self.say(&span, format!("`{rule}` asks for no papers in the base table"));
             }
-            _ => None,
+            let material = self.codes.get("material");
+            let strange = kinds.iter().find(|k| !material.is_some_and(|list| list.contains(k)));
+            if let Some(kind) = strange {
+                self.say(&span, format!("`{kind}` is no code of `material`"));
+            }
+        }
+        table.papers.push(Papers { division: division.clone(), kinds: list.kinds.clone() });
+    }
+
+    /// What a value lists is held by rules against a path: each must be a code of that path.
+    fn codes_of_values(
+        &mut self,
+        names: &Names,
+        table: &Table,
+        own: &BTreeMap<String, Spanned<toml::Value>>,
+    ) {
+        let walk = Walk::of(table.rules.iter().flat_map(|r| r.when.iter().chain([&r.require])));
+        for (path, value) in &walk.against {
+            let Some((name, value)) =
+                value.strip_prefix("values.").and_then(|name| Some((name, own.get(name)?)))
+            else {
+                continue;
+            };
+            let Some(list) = names.code_list(path) else { continue };
+            let texts = match value.get_ref() {
+                toml::Value::Array(items) => items.iter().filter_map(toml::Value::as_str).collect(),
+                other => other.as_str().into_iter().collect::<Vec<_>>(),
+            };
+            let known = self.codes.get(&list);
+            let strange = texts.into_iter().find(|t| !known.is_some_and(|codes| codes.contains(t)));
+            if let Some(code) = strange {
+                let text = format!("`{code}` of `{name}` is no code of `{list}`");
+                self.say(&value.span(), text);
+            }
         }
     }
 }
 
-/// The texts of a literal, or of a list of literals.
-fn literals(expression: &IdedExpr) -> Vec<String> {
-    match &expression.expr {
-        Expr::Literal(LiteralValue::String(text)) => vec![text.inner().to_owned()],
-        Expr::List(list) => list.elements.iter().flat_map(literals).collect(),
-        _ => Vec::new(),
+fn kind(value: &toml::Value) -> &'static str {
+    match value {
+        toml::Value::Array(_) => "a list",
+        toml::Value::Integer(_) => "a whole number",
+        toml::Value::Boolean(_) => "true or false",
+        _ => "a text",
     }
+}
+
+/// Whether both are of one type, and their items too where both have some.
+fn alike(one: &toml::Value, other: &toml::Value) -> bool {
+    let item = |value: &toml::Value| value.as_array().and_then(|items| items.first().cloned());
+    let items = item(one).zip(item(other)).is_none_or(|(one, other)| alike(&one, &other));
+    let all = |value: &toml::Value| {
+        value.as_array().is_none_or(|all| all.iter().all(|i| kind(i) == kind(&all[0])))
+    };
+    kind(one) == kind(other) && items && all(one) && all(other)
 }

@@ -224,7 +224,7 @@ fn application() -> impl Strategy<Value = pb::Application> {
         moment(),
         -1..17_i32,
         any::<i64>(),
-        any::<bool>(),
+        option::of(any::<bool>()),
     );
     (texts, rest).prop_map(
         |((id, name, categories), (materials, extensions, time, state, version, boarding))| {

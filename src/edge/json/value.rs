@@ -33,9 +33,9 @@ pub(super) fn expected(field: &Field) -> Wrong {
 
 pub(super) fn write_bool(field: &Field, value: bool, bytes: &mut Vec<u8>) -> Result<(), Wrong> {
     let Holds::Bool = field.holds else { return Err(expected(field)) };
-    if value {
+    if value || field.oneof.is_some() {
         encode_key(field.number, WireType::Varint, bytes);
-        bytes.push(1);
+        bytes.push(u8::from(value));
     }
     Ok(())
 }

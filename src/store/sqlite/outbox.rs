@@ -141,9 +141,9 @@ fn set_right(scope: &Scope<'_>, party: &str, now: i64) -> Result<(), StoreError>
         .transaction
         .prepare_cached(
             "UPDATE deliveries SET due = iif(state = 0, ?2, ?3) \
-             WHERE party = ?1 AND state IN (0, 1) AND due > ?3",
+             WHERE party = ?1 AND state IN (0, 1) AND due > ?3 AND due < ?4",
         )?
-        .execute(params![party, now, now.saturating_add(longest)])?;
+        .execute(params![party, now, now.saturating_add(longest), HELD])?;
     Ok(())
 }
 
