@@ -18,6 +18,11 @@ pub(super) fn check(
             check_spouse(&format!("{field}.{name}"), spouse, out);
         }
     }
+    let of = |spouse: Option<&pb::Spouse>| spouse.into_iter().flat_map(numbers).collect::<Vec<_>>();
+    if of(man).iter().any(|number| of(woman).contains(number)) {
+        let field = format!("{field}.woman.person.residentId");
+        out.refuse(&field, "双方是同一人（M5，民法典第一千零四十一条）");
+    }
 }
 
 fn check_spouse(field: &str, spouse: &pb::Spouse, out: &mut Violations) {
@@ -44,7 +49,12 @@ fn numbers(spouse: &pb::Spouse) -> impl Iterator<Item = String> + use<> {
     let citizen = spouse.person.as_ref().map_or("", |person| person.resident_id.as_str());
     let numbers = [citizen, &spouse.document_number].map(|number| {
         let forms = resident_id::forms(number);
-        forms.iter().find(|form| form.len() == 18).or(forms.first()).cloned().unwrap_or_default()
+        forms
+            .iter()
+            .find(|form| form.len() == 18)
+            .or_else(|| forms.first())
+            .cloned()
+            .unwrap_or_default()
     });
     let [citizen, other] = numbers;
     let other = Some(other).filter(|other| *other != citizen);

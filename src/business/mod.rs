@@ -22,7 +22,7 @@ use crate::{
     model::{
         lifecycle::Machine,
         pb::{self, Business, application::Details},
-        problem::Violation,
+        problem::{Cause, Violation},
     },
 };
 
@@ -68,6 +68,10 @@ struct Violations(Vec<Violation>);
 impl Violations {
     fn form(&mut self, field: &str, description: &str) {
         self.0.push(Violation::form(field, description));
+    }
+
+    fn refuse(&mut self, field: &str, description: &str) {
+        self.0.push(Violation::of(Cause::Eligibility, field, description));
     }
 }
 

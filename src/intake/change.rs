@@ -90,14 +90,15 @@ impl Intake {
         if let Err(problem) = may(caller, &header, incoming.event.r#type()) {
             return Err(self.refuse(caller, operation, problem).await);
         }
-        if let Some(decision) = &incoming.event.decision {
-            let (violations, checks) = self.decision_faults(id, decision, &trace).await?;
-            if !violations.is_empty() {
-                return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
+        let violations = match &incoming.event {
+            event if event.decision.is_some() => {
+                let (violations, checks) = self.decision_faults(id, event, &trace).await?;
+                incoming.event.checks = checks;
+                violations
             }
-            incoming.event.checks = checks;
-        }
-        let violations = self.too_many_papers(id, &incoming.event).await?;
+            event if !event.materials.is_empty() => self.too_many_papers(id, event).await?,
+            _ => Vec::new(),
+        };
         if !violations.is_empty() {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
@@ -135,9 +136,10 @@ impl Intake {
     async fn decision_faults(
         &self,
         id: Uuid,
-        decision: &pb::Decision,
+        event: &pb::ApplicationEvent,
         trace: &TraceContext,
     ) -> Result<(Vec<Violation>, Vec<pb::RuleCheck>), Problem> {
+        let Some(decision) = &event.decision else { return Ok(Default::default()) };
         let application = self.store.application(id).await.map_err(told)?;
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_decision(&application, decision);
@@ -161,9 +163,6 @@ impl Intake {
         id: Uuid,
         event: &pb::ApplicationEvent,
     ) -> Result<Vec<Violation>, Problem> {
-        if event.materials.is_empty() {
-            return Ok(Vec::new());
-        }
         let application = self.store.application(id).await.map_err(told)?;
         let held = application.map_or(0, |application| application.materials.len());
         if held + event.materials.len() <= MOST_PAPERS {

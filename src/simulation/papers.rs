@@ -74,7 +74,7 @@ pub(super) fn subsidy(number: &str, who: u64, taken_in: &str, home: &str) -> pb:
             hardship_kind: "1".into(),
             hardship_certificate_number: "哈南低保2024第000317号".into(),
             other_allowance: "0".into(),
-            long_term_care: true,
+            long_term_care: Some(true),
             statement: "双下肢瘫痪，长期卧床。".into(),
             ..Default::default()
         })),
@@ -110,7 +110,7 @@ pub(super) fn marriage(number: &str, who: u64, taken_in: &str) -> pb::Applicatio
             registry_code: taken_in.into(),
             registry_name: "南岗区民政局婚姻登记处".into(),
             registration_date: today,
-            both_present: true,
+            both_present: Some(true),
             declaration_sha256: format!("{who:064x}"),
             photo_sha256: format!("{who:064x}"),
             ..Default::default()

@@ -76,7 +76,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     Ground {
         config,
         translator: Arc::new(checked.translator),
-        divisions: Arc::new(checked.shapes.divisions().clone()),
+        divisions: Arc::clone(checked.shapes.divisions()),
         shapes: Arc::new(checked.shapes),
         calendar: Arc::new(checked.calendar),
         rulebook: Arc::new(checked.rulebook),
