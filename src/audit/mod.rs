@@ -4,6 +4,8 @@
 //! data; its leaf hash is that of RFC 6962, section 2.1: SHA-256 over a zero byte and the entry.
 //! `docs/audit.md` is the format's specification. Knows no store and no application.
 
+pub mod tree;
+
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::hmac;
 
@@ -18,6 +20,23 @@ pub enum Kind {
     Refusal,
     /// A question about people that was asked.
     Access,
+    /// What operations or their policy did to the store itself: content purged, a copy restored.
+    Operation,
+}
+
+impl Kind {
+    const ALL: [Self; 5] =
+        [Self::Event, Self::Delivery, Self::Refusal, Self::Access, Self::Operation];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Delivery => "delivery",
+            Self::Refusal => "refusal",
+            Self::Access => "access",
+            Self::Operation => "operation",
+        }
+    }
 }
 
 /// One entry before it is hashed. Every text in it is a code, an id or a number.
@@ -55,19 +74,13 @@ pub struct Leaf {
 impl Entry {
     /// The canonical JSON and its leaf hash.
     pub fn leaf(&self) -> Leaf {
-        let kind = match self.kind {
-            Kind::Event => "event",
-            Kind::Delivery => "delivery",
-            Kind::Refusal => "refusal",
-            Kind::Access => "access",
-        };
         let mut entry = String::with_capacity(320);
         entry.push('{');
         // Keys stand in the order of their UTF-16 code units, as RFC 8785 asks.
         let texts = [
             ("application", self.application.as_str()),
             ("content", &self.content),
-            ("kind", kind),
+            ("kind", self.kind.word()),
             ("party", &self.party),
         ];
         for (key, value) in texts {
@@ -82,6 +95,25 @@ impl Entry {
         entry.push('}');
         let entry = entry.into_bytes();
         Leaf { hash: leaf_hash(&entry), entry }
+    }
+
+    /// The entry of those bytes; `None` when they are not what [`Entry::leaf`] writes.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+        let text = |key: &str| value.get(key)?.as_str().map(str::to_owned);
+        let word = text("kind")?;
+        let entry = Self {
+            kind: Kind::ALL.into_iter().find(|kind| kind.word() == word)?,
+            time: value.get("time")?.as_i64()?,
+            party: text("party")?,
+            system: text("system")?,
+            application: text("application")?,
+            sequence: value.get("sequence")?.as_i64()?,
+            what: text("what")?,
+            state: text("state")?,
+            content: text("content")?,
+        };
+        (entry.leaf().entry == bytes).then_some(entry)
     }
 }
 
@@ -140,6 +172,25 @@ mod tests {
              \"sequence\":1,\"state\":\"RECEIVED\",\"system\":\"yth\\\"\\u0001\",\
              \"time\":1700000000000000,\"v\":1,\"what\":\"APPLICATION_RECEIVED\"}"
         );
+    }
+
+    #[test]
+    fn an_entry_is_read_back_as_it_was_written_and_nothing_else_is() {
+        for kind in Kind::ALL {
+            let written = Entry { kind, ..entry() }.leaf();
+            let read = Entry::parse(&written.entry).unwrap();
+            assert_eq!((read.kind, read.leaf()), (kind, written));
+        }
+        let text = String::from_utf8(entry().leaf().entry).unwrap();
+        for other in [
+            text.replace(",\"v\":1", ",\"v\":2"),
+            text.replace(",\"v\"", ", \"v\""),
+            text.replace("}", ",\"more\":1}"),
+            text.replace("\"event\"", "\"other\""),
+            String::new(),
+        ] {
+            assert!(Entry::parse(other.as_bytes()).is_none(), "{other}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::{ToSpan as _, civil::Date};
 use crate::{
     business::{
         Violations,
-        adjustment::{Adjustment, Outcome as Effect},
+        adjustment::{Adjustment, Outcome as Motion},
     },
     model::{
         clock,
@@ -49,9 +49,10 @@ fn accepted_on(application: &pb::Application) -> Option<Date> {
     Some(clock::china_date(time.seconds.saturating_mul(1_000_000)))
 }
 
-/// The months in which a benefit may begin, from and to, and what they are called.
-type Begins = (String, String, &'static str);
-
+/// When a benefit begins: a disability subsidy in the month of application (国发〔2015〕52号 [S6]), an
+/// old-age allowance in it or later \[P\], a recognised child's in the month after (次月) [S9]; one
+/// that moves in the month after the last one paid elsewhere, so that none is paid twice and none
+/// is missed (domain §3.2).
 fn check_first_month(
     application: &pb::Application,
     decision: &pb::Decision,
@@ -59,58 +60,51 @@ fn check_first_month(
     out: &mut Violations,
 ) {
     const FIELD: &str = "decision.paidFrom";
-    let Some(details) = &application.details else { return };
-    let Some(asked) = Adjustment::of(Some(details)) else { return };
-    let begins = match asked.outcome() {
-        Effect::Moved => after_the_last(asked.last_paid_month),
-        Effect::Paid => days.and_then(|days| first_month(details, days)),
-        Effect::Nothing | Effect::Changed | Effect::Kept | Effect::Ended => return,
+    let Some(asked) = Adjustment::of(application.details.as_ref()) else { return };
+    let (required, months) = match (asked.outcome(), &application.details) {
+        (Motion::Moved, _) => (true, next_after(asked.last_paid_month)),
+        (Motion::Paid, Some(Details::DisabilitySubsidy(_))) => (true, days.map(at_application)),
+        (Motion::Paid, Some(Details::OldAgeAllowance(_))) => (true, days.map(from_application)),
+        (Motion::Paid, Some(Details::ChildRecognition(_))) => (false, days.map(after_decision)),
+        _ => return,
     };
-    let said = decision.paid_from.as_str();
-    let needed = matches!(details, Details::DisabilitySubsidy(_) | Details::OldAgeAllowance(_))
-        || asked.outcome() == Effect::Moved;
-    match begins {
-        _ if said.is_empty() && needed => {
-            out.form(FIELD, "is required: the first month paid (首领年月)");
+    match (decision.paid_from.as_str(), months) {
+        ("", _) if required => out.form(FIELD, "is required: the first month paid (首领年月)"),
+        ("", _) | (_, None) => {}
+        (first, Some(Months { earliest, latest, text })) => {
+            if !(earliest.as_str()..=latest.as_str()).contains(&first) {
+                out.form(FIELD, text);
+            }
         }
-        Some((from, to, text)) if !said.is_empty() && !(&*from..=&*to).contains(&said) => {
-            out.form(FIELD, text);
-        }
-        _ => {}
     }
 }
 
-/// A benefit that moves is paid from the month after the last one paid elsewhere: none is paid
-/// twice and none is missed. Domain §3.2.
-fn after_the_last(last: &str) -> Option<Begins> {
-    let next = month_after(format!("{last}-01").parse().ok()?);
-    Some((
-        next.clone(),
-        next,
-        "must be the month after the last one paid elsewhere (lastPaidMonth)",
-    ))
+/// In which months a benefit may begin.
+struct Months {
+    earliest: String,
+    latest: String,
+    text: &'static str,
 }
 
-/// A disability subsidy begins in the month of application (国发〔2015〕52号 [S6]), an old-age allowance
-/// in it or later up to the month after the decision \[P\], a recognised child's in that month (次月)
-/// [S9]; of social assistance nothing is known.
-fn first_month(details: &Details, (accepted, decided): (Date, Date)) -> Option<Begins> {
-    let next = month_after(decided);
-    match details {
-        Details::DisabilitySubsidy(_) => {
-            Some((month(accepted), month(accepted), "must be the month of application"))
-        }
-        Details::OldAgeAllowance(_) => {
-            let text = "must be from the month of application to the one after the decision";
-            Some((month(accepted), next, text))
-        }
-        Details::ChildRecognition(_) => {
-            Some((next.clone(), next, "must be the month after the decision"))
-        }
-        Details::SocialAssistance(_)
-        | Details::MarriageRegistration(_)
-        | Details::DivorceRegistration(_) => None,
-    }
+fn next_after(last_paid_month: &str) -> Option<Months> {
+    let next = month_after(format!("{last_paid_month}-01").parse().ok()?);
+    let text = "must be the month after the last one paid elsewhere (lastPaidMonth)";
+    Some(Months { earliest: next.clone(), latest: next, text })
+}
+
+fn at_application((accepted, _): (Date, Date)) -> Months {
+    let text = "must be the month of application";
+    Months { earliest: month(accepted), latest: month(accepted), text }
+}
+
+fn from_application((accepted, decided): (Date, Date)) -> Months {
+    let text = "must be from the month of application to the next";
+    Months { earliest: month(accepted), latest: month_after(decided), text }
+}
+
+fn after_decision((_, decided): (Date, Date)) -> Months {
+    let text = "must be the month after the decision";
+    Months { earliest: month_after(decided), latest: month_after(decided), text }
 }
 
 fn month(day: Date) -> String {
@@ -204,14 +198,6 @@ mod tests {
         }
     }
 
-    fn subsidy(action: &str, last: &str) -> Details {
-        Details::DisabilitySubsidy(pb::DisabilitySubsidy {
-            action: action.into(),
-            last_paid_month: last.into(),
-            ..Default::default()
-        })
-    }
-
     #[test]
     fn of_two_subsidies_one_may_be_granted_and_of_one_no_other() {
         let asked = |kind: &str, action: &str| {
@@ -230,8 +216,8 @@ mod tests {
             assert_eq!(said(asked(kind, "1"), &part(granted)), ["decision.grantedKind"]);
         }
         let child = Details::ChildRecognition(pb::ChildRecognition::default());
-        let decision = pb::Decision { paid_from: "2026-02".into(), ..part("1") };
-        assert_eq!(said(child, &decision), ["decision.grantedKind"]);
+        let part = pb::Decision { paid_from: "2026-02".into(), ..part("1") };
+        assert_eq!(said(child, &part), ["decision.grantedKind"]);
     }
 
     #[test]
@@ -243,8 +229,15 @@ mod tests {
         };
         assert!(said(child("5"), &decision).is_empty());
         assert!(said(child("3"), &decision).is_empty());
-        let decision = pb::Decision { paid_from: "2026-02".into(), ..decision };
-        assert_eq!(said(child("6"), &decision), ["decision.stoppedFrom"]);
+        assert_eq!(said(child("1"), &decision), ["decision.stoppedFrom"]);
+    }
+
+    fn subsidy(action: &str, last: &str) -> Details {
+        Details::DisabilitySubsidy(pb::DisabilitySubsidy {
+            action: action.into(),
+            last_paid_month: last.into(),
+            ..Default::default()
+        })
     }
 
     #[test]
@@ -253,16 +246,13 @@ mod tests {
         assert!(said(moved(), &granted("2026-01", "")).is_empty());
         for wrong in ["2025-12", "2026-02", ""] {
             assert_eq!(said(moved(), &granted(wrong, "")), ["decision.paidFrom"], "{wrong}");
-        }
-        let child = || {
-            Details::ChildRecognition(pb::ChildRecognition {
+            let child = Details::ChildRecognition(pb::ChildRecognition {
                 action: "6".into(),
                 last_paid_month: "2025-12".into(),
                 ..Default::default()
-            })
-        };
-        assert!(said(child(), &granted("2026-01", "")).is_empty());
-        assert_eq!(said(child(), &granted("2026-02", "")), ["decision.paidFrom"]);
+            });
+            assert_eq!(said(child, &granted(wrong, "")), ["decision.paidFrom"], "{wrong}");
+        }
     }
 
     #[test]

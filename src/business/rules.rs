@@ -134,10 +134,6 @@ struct Papers {
     kinds: BTreeMap<String, Vec<String>>,
 }
 
-/// How many rules a business has: its code, those of the country, and with them those of each
-/// province that has its own.
-pub type Counted = (String, usize, Vec<(String, usize)>);
-
 /// Every rule of every business and province.
 pub struct Rulebook {
     /// By business, and by province code; the empty code is the base.
@@ -149,8 +145,9 @@ pub struct Rulebook {
 }
 
 impl Rulebook {
-    /// How many rules each business has.
-    pub fn count(&self) -> Vec<Counted> {
+    /// How many rules each business has: of the country, and with those of each province that has
+    /// its own.
+    pub fn count(&self) -> Vec<(String, usize, Vec<(String, usize)>)> {
         let of = |business: Business| {
             let chapters = self.chapters.iter().filter(|((of, _), _)| *of == business);
             let (mut country, mut provinces) = (0, Vec::new());

@@ -6,7 +6,6 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use crate::{
-    business::rules::Counted,
     cli::{faulty, serve},
     model::fault::Fault,
     translate::Coverage,
@@ -62,7 +61,7 @@ struct Proved {
     withdrawn: usize,
     calendar: Option<(i16, i16)>,
     /// Rules by business: of the country, and with those of each province that has its own.
-    rules: Vec<Counted>,
+    rules: Vec<(String, usize, Vec<(String, usize)>)>,
 }
 
 impl Proved {

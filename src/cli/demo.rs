@@ -175,13 +175,14 @@ async fn watch(arguments: &Arguments, stage: &Stage, crew: &mut Crew) -> anyhow:
             killed += 1;
             crew.kill_gateway();
         }
-        let done = settled + outcome.refused >= arguments.applications;
+        let sent = outcome.total.submitted + outcome.refused >= arguments.applications;
+        let done = sent && outcome.over();
         if done || Instant::now() > deadline {
             progress.finish();
             tokio::time::sleep(AFTERMATH).await;
             parked = crew.parked(stage).await.context("parked deliveries can't be listed")?;
             let mut outcome = read(arguments, stage, crew, &parked, began).await?;
-            outcome.late = outcome.settled() + outcome.refused < arguments.applications;
+            outcome.late = !done;
             return Ok(outcome);
         }
     }

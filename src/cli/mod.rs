@@ -1,10 +1,14 @@
 //! The command line: one file per subcommand. May depend on every room.
 
+mod audit;
+mod backup;
 mod certs;
 mod check;
 mod compare;
 mod deliveries;
 mod demo;
+mod progress;
+mod purge;
 mod reconcile;
 mod serve;
 mod simulate;
@@ -48,6 +52,14 @@ enum Command {
     Token(token::Arguments),
     /// List and replay parked deliveries.
     Deliveries(deliveries::Arguments),
+    /// Hold the store, or a copy, against its audit log.
+    Audit(audit::Arguments),
+    /// Copy the embedded store beside the running gateway, and verify the copy.
+    Backup(backup::Arguments),
+    /// Put a copy back in the embedded store's place.
+    Restore(backup::RestoreArguments),
+    /// Erase the content of what ended long ago, as the gateway does hourly.
+    Purge(purge::Arguments),
     /// Hold a day of messages against the parties' books, and send again what they lost.
     Reconcile(reconcile::Arguments),
     /// Compare a month's paid subsidies with the national list (错保、漏保).
@@ -66,6 +78,10 @@ pub fn run() -> ExitCode {
         Command::Certs(arguments) => certs::run(arguments),
         Command::Token(arguments) => token::run(arguments),
         Command::Deliveries(arguments) => deliveries::run(arguments),
+        Command::Audit(arguments) => audit::run(arguments),
+        Command::Backup(arguments) => backup::run(arguments),
+        Command::Restore(arguments) => backup::restore(arguments),
+        Command::Purge(arguments) => purge::run(arguments),
         Command::Reconcile(arguments) => reconcile::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
     };

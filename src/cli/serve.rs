@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Auth,
     business::rules::Rulebook,
-    cli::{Database, faulty},
+    cli::{Database, faulty, purge},
     config::{Config, party_folders, routes::Routes},
     dispatch::Dispatch,
     edge,
@@ -21,14 +21,14 @@ use crate::{
     model::{
         calendar::Calendar, clock, codes::Codes, divisions::Divisions, fault::Fault, shape::Shapes,
     },
-    store::{self, Store, Terms},
+    store::{self, Terms},
     telemetry, tls,
     translate::Translator,
     verify::Verifier,
 };
 
-/// How long idempotency keys are kept: 30 days.
-const KEYS_KEPT_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
+/// How long, after the stop, the last spans may take to be sent, and threads to end.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Arguments of `tongban serve`.
 #[derive(clap::Args)]
@@ -52,10 +52,11 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         // The span exporter's channel lives on the runtime.
         telemetry::start(&checked.config.telemetry).map_err(anyhow::Error::msg)?;
         let outcome = serve(checked).await;
-        tokio::task::spawn_blocking(telemetry::stop).await?;
+        let last = tokio::task::spawn_blocking(telemetry::stop);
+        _ = tokio::time::timeout(LAST, last).await;
         outcome
     });
-    runtime.shutdown_timeout(Duration::from_secs(5));
+    runtime.shutdown_timeout(LAST);
     outcome
 }
 
@@ -199,8 +200,11 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         parties = config.parties.len(),
         "serving"
     );
-    let monitor = tokio::spawn(edge::monitor::serve(monitor, Arc::clone(&store), stop.clone()));
-    let keeper = tokio::spawn(forget_old_keys(Arc::clone(&store), stop.clone()));
+    let ended = CancellationToken::new();
+    let stops = (stop.clone(), ended.clone());
+    let monitor = tokio::spawn(edge::monitor::serve(monitor, Arc::clone(&store), stops));
+    let policy = config.retention.clone();
+    let keeper = tokio::spawn(purge::keep(Arc::clone(&store), policy, stop.clone()));
     let mut edge = tokio::spawn(edge::serve(
         listener,
         server,
@@ -209,45 +213,46 @@ async fn serve(checked: Checked) -> anyhow::Result<()> {
         config.limits.clone(),
         stop.clone(),
     ));
-    // The edge drains its calls first, then deliveries in progress end, then the store closes.
     tokio::select! {
-        ended = &mut edge => ended??,
-        told = terminated() => {
-            told?;
-            tracing::info!("stopping");
-            stop.cancel();
-            edge.await??;
-        }
+        ended = &mut edge => return ended?,
+        told = terminated() => told?,
     }
+    tracing::info!("stopping");
     stop.cancel();
-    dispatch.stop(Duration::from_millis(config.dispatch.attempt_ms)).await;
-    keeper.await?;
-    monitor.await??;
-    drop(store);
+    let patience = config.limits.draining().min(Duration::from_millis(config.dispatch.attempt_ms));
+    // Calls and deliveries in progress end, then nobody looks any more, then the store closes.
+    in_time(config.limits.stop_seconds, async {
+        let (drained, ()) = tokio::join!(edge, dispatch.stop(patience));
+        keeper.await?;
+        ended.cancel();
+        monitor.await??;
+        drop(store);
+        drained?
+    })
+    .await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Waits for the stop, not for ever. What is answered is on disk whenever this ends; what is in
+/// progress is taken up by the next start, which asks its receiver first.
+async fn in_time(
+    seconds: u64,
+    stopping: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        ended = stopping => ended,
+        () = tokio::time::sleep(Duration::from_secs(seconds)) => {
+            bail!("not all had ended {seconds} s after the signal (limits.stop_seconds); stopped")
+        }
+        _ = terminated() => bail!("told to stop a second time; stopped at once"),
+    }
 }
 
 /// One core is left to the store's writer: with as many workers as cores they and the writer keep
 /// pushing each other aside (two cores: 8 to 10 % fewer submissions).
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
-}
-
-/// Forgets idempotency keys past their 30 days, hourly, a thousand at a time.
-async fn forget_old_keys(store: Arc<dyn Store>, stop: CancellationToken) {
-    loop {
-        let before = clock::now_micros() - KEYS_KEPT_MICROS;
-        match store.forget(before).await {
-            Ok(1000) => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "cannot forget old idempotency keys"),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(3600)) => {}
-        }
-    }
 }
 
 pub(super) async fn terminated() -> std::io::Result<()> {

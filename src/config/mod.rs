@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -40,6 +41,8 @@ pub struct Config {
     pub limits: Limits,
     /// How deliveries are made.
     pub dispatch: Dispatch,
+    /// How long what is kept is kept.
+    pub retention: Retention,
     /// Traces and logs.
     pub telemetry: Telemetry,
     /// The parties, by code.
@@ -57,6 +60,8 @@ struct File {
     limits: Limits,
     #[serde(default)]
     dispatch: Dispatch,
+    #[serde(default)]
+    retention: Retention,
     #[serde(default)]
     telemetry: Telemetry,
 }
@@ -149,6 +154,8 @@ pub struct Limits {
     pub connections_per_party: usize,
     /// Writes waiting for the store before new work is shed; one party alone may have half.
     pub store_queue: usize,
+    /// Longest a stop may take, seconds; what is not done by then is handed over.
+    pub stop_seconds: u64,
 }
 
 impl Default for Limits {
@@ -162,7 +169,17 @@ impl Default for Limits {
             connections: 4096,
             connections_per_party: 1024,
             store_queue: 4096,
+            stop_seconds: 40,
         }
+    }
+}
+
+impl Limits {
+    /// How long calls and deliveries in progress may go on once the gateway is told to stop; the
+    /// rest of `stop_seconds` is for handing over what has not ended by then.
+    pub fn draining(&self) -> Duration {
+        let most = Duration::from_secs(self.stop_seconds) * 3 / 4;
+        Duration::from_secs(self.call_seconds).min(most)
     }
 }
 
@@ -200,6 +217,22 @@ impl Default for Dispatch {
             breaker_failures: 8,
             breaker_open_ms: 5_000,
         }
+    }
+}
+
+/// `[retention]`: how long what is kept is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Content of an application, in days after it has ended; 0 keeps it for ever.
+    pub content_days: u32,
+    /// Idempotency keys with their answers, days.
+    pub keys_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { content_days: 1095, keys_days: 30 }
     }
 }
 

@@ -53,6 +53,7 @@ impl Config {
             store: file.store,
             limits: file.limits,
             dispatch: file.dispatch,
+            retention: file.retention,
             telemetry: file.telemetry,
             parties,
             folder,
@@ -112,6 +113,18 @@ fn faults_of(file: &File, path: &Path) -> Vec<Fault> {
     }
     if file.dispatch.attempts == 0 || file.dispatch.in_flight == 0 {
         say("dispatch.attempts and dispatch.in_flight: must be at least 1");
+    }
+    let kept = &file.retention;
+    if kept.keys_days == 0 {
+        say("retention.keys_days: must be at least 1, or a repeated call is taken twice");
+    }
+    if kept.content_days != 0 && kept.content_days < kept.keys_days {
+        say(
+            "retention.content_days: must be 0 or at least retention.keys_days, whose answers need it",
+        );
+    }
+    if file.limits.stop_seconds < 2 {
+        say("limits.stop_seconds: must be at least 2");
     }
     if !matches!(file.telemetry.log_format.as_str(), "json" | "text") {
         say("telemetry.log_format: must be \"json\" or \"text\"");

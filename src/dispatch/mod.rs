@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use crate::dispatch::books::{Books, Correspondent, HeldMessage, SubmittedBook};
@@ -41,6 +41,8 @@ use crate::{
 const LEASE_PAGE: usize = 64;
 /// How long a lane lets news gather before it looks: under load every commit brings some.
 const GATHER: Duration = Duration::from_millis(2);
+/// How long giving leases back may take: one commit of the store.
+const GIVING_BACK: Duration = Duration::from_secs(4);
 /// How long an idle party waits before it looks again, for deliveries that fall due by time.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -51,6 +53,8 @@ type LinkTo<'a> = &'a dyn Fn(&Party) -> Result<Link, Vec<Fault>>;
 pub struct Dispatch {
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Cuts attempts off; their leases are given back.
+    give_back: CancellationToken,
 }
 
 /// What one party's deliveries share.
@@ -60,6 +64,7 @@ struct Lane {
     partner: Partner,
     breaker: Breaker,
     room: Arc<Semaphore>,
+    give_back: CancellationToken,
     chance: fn() -> f64,
     in_progress: Gauge,
 }
@@ -87,6 +92,7 @@ impl Dispatch {
     ) -> Result<Self, Vec<Fault>> {
         let mut lanes = Vec::new();
         let mut faults = Vec::new();
+        let give_back = CancellationToken::new();
         for party in config.parties.values() {
             let Some(delivery) = party.entry.delivery.clone() else { continue };
             let partner = link(party)
@@ -103,6 +109,7 @@ impl Dispatch {
                         Duration::from_millis(config.dispatch.lease_ms),
                     ),
                     room: Arc::new(Semaphore::new(config.dispatch.in_flight)),
+                    give_back: give_back.clone(),
                     chance,
                 }),
                 Err(more) => faults.extend(more),
@@ -117,14 +124,18 @@ impl Dispatch {
         }
         tasks.spawn(clocks::run(Arc::clone(store), stop.clone()));
         tasks.close();
-        Ok(Self { tasks, stop })
+        Ok(Self { tasks, stop, give_back })
     }
 
-    /// Leases nothing more and waits for the attempts in progress. What is not settled by then
-    /// is offered again after its lease, and the receiver is asked first.
+    /// Leases nothing more and waits for the attempts in progress. What has not ended by then is
+    /// given back: whoever comes next asks the receiver, and need not wait for the lease to end.
     pub async fn stop(self, patience: Duration) {
         self.stop.cancel();
-        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        self.give_back.cancel();
+        if tokio::time::timeout(GIVING_BACK, self.tasks.wait()).await.is_err() {
             tracing::warn!("stopped with deliveries in progress; their leases will expire");
         }
     }
@@ -138,7 +149,8 @@ impl Lane {
             let leased = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                leased = self.lease() => leased,
+                // Not dropped half-way: what the store has leased is attempted or given back.
+                room = Arc::clone(&self.room).acquire_owned() => self.lease(room).await,
             };
             let wait = match leased {
                 Ok(leases) if leases.is_empty() => IDLE,
@@ -172,12 +184,12 @@ impl Lane {
     }
 
     /// Leases as many as there is room for and the breaker admits, and says when the leases end.
-    /// When it is dropped half-way, what the store leased expires and is offered again.
-    async fn lease(&self) -> Result<Vec<(Lease, Instant, OwnedSemaphorePermit)>, StoreError> {
-        // Room first: a lease must not wait for room while it runs out.
-        let Ok(first) = Arc::clone(&self.room).acquire_owned().await else {
-            return Ok(Vec::new());
-        };
+    /// Room comes first: a lease must not wait for it while it runs out.
+    async fn lease(
+        &self,
+        first: Result<OwnedSemaphorePermit, AcquireError>,
+    ) -> Result<Vec<(Lease, Instant, OwnedSemaphorePermit)>, StoreError> {
+        let Ok(first) = first else { return Ok(Vec::new()) };
         let most = match self.breaker.admit(now()) {
             Admission::NotBefore(_) => return Ok(Vec::new()),
             Admission::Probe => 1,
@@ -211,7 +223,11 @@ impl Lane {
         span.set("attempt.number", i64::from(lease.attempt()));
         span.set("message.kind", lease.kind().word());
         let began = now();
-        let outcome = self.partner.deliver(&lease, ends, &span.context()).await;
+        let trace = span.context();
+        let delivering = self.partner.deliver(&lease, ends, &trace);
+        let Some(outcome) = self.give_back.run_until_cancelled(delivering).await else {
+            return self.settle(lease, given_back()).await;
+        };
         let settlement = self.settlement(&lease, &outcome);
         self.report(&lease, &outcome, &settlement, began);
         span.set("outcome", outcome.word());
@@ -219,6 +235,10 @@ impl Lane {
             span.fail(outcome.word());
         }
         drop(span);
+        self.settle(lease, settlement).await;
+    }
+
+    async fn settle(&self, lease: Lease, settlement: Settlement) {
         let (delivery, party) = (lease.delivery(), lease.party().to_owned());
         let settled = self.store.settle(lease, settlement);
         let settled = failpoint::at(Step::Settle, StoreError::Unavailable, settled).await;
@@ -284,6 +304,12 @@ impl Lane {
             );
         }
     }
+}
+
+/// The end of an attempt that was cut off because the gateway stops; it may have arrived.
+fn given_back() -> Settlement {
+    let note = "the gateway stopped".into();
+    Settlement::Again { due: clock::now_micros(), unknown: true, counted: false, note }
 }
 
 /// The moment by the runtime's clock, which a simulation holds.

@@ -64,7 +64,7 @@ pub async fn serve(
     };
     doors.accept(&listener, &shutdown).await;
     drop(listener);
-    doors.drain(Duration::from_secs(limits.call_seconds)).await;
+    doors.drain(limits.draining()).await;
     Ok(())
 }
 

@@ -11,34 +11,44 @@ use crate::{
     telemetry,
 };
 
-/// Serves until `stop`.
+/// What the answers are made from.
+#[derive(Clone)]
+struct Watched {
+    store: Arc<dyn Store>,
+    stopping: CancellationToken,
+}
+
+/// Serves until `stop`; from `stopping` on the gateway is not ready for new calls.
 ///
 /// # Errors
 /// The listener fails.
 pub async fn serve(
     listener: TcpListener,
     store: Arc<dyn Store>,
-    stop: CancellationToken,
+    (stopping, stop): (CancellationToken, CancellationToken),
 ) -> io::Result<()> {
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(store);
+        .with_state(Watched { store, stopping });
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-async fn ready(State(store): State<Arc<dyn Store>>) -> (StatusCode, &'static str) {
+async fn ready(State(watched): State<Watched>) -> (StatusCode, &'static str) {
+    if watched.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
     // Any read will do; this one costs the same however much waits.
-    match store.header(uuid::Uuid::nil()).await {
+    match watched.store.header(uuid::Uuid::nil()).await {
         Ok(_) => (StatusCode::OK, "ok\n"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
     }
 }
 
-async fn metrics(State(store): State<Arc<dyn Store>>) -> (StatusCode, String) {
+async fn metrics(State(watched): State<Watched>) -> (StatusCode, String) {
     let mut text = telemetry::metrics();
-    let Ok(totals) = store.totals().await else {
+    let Ok(totals) = watched.store.totals().await else {
         return (StatusCode::SERVICE_UNAVAILABLE, text);
     };
     let all = totals.outbox();

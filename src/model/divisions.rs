@@ -127,16 +127,6 @@ impl Divisions {
         }
     }
 
-    /// The county-level division, 6 digits, that a code belongs to today; `None` when it is no code
-    /// of any, or the division was split and the code does not say into which part.
-    pub fn county_today(&self, code: &str) -> Option<String> {
-        match self.today(code) {
-            Today::Stands(_) => code.get(..6).map(str::to_owned),
-            Today::Became(county, ..) => Some(county),
-            Today::OneOf(_) | Today::Unknown => None,
-        }
-    }
-
     /// That the table is over a year old on that day, in words for operations: the ministry
     /// publishes the changes of each year.
     pub fn stale(&self, today: Date) -> Option<String> {
@@ -167,6 +157,16 @@ impl Divisions {
             Today::Became(county, ..) => vec![county],
             Today::OneOf(counties) => counties,
             Today::Stands(_) | Today::Unknown => vec![code.chars().take(6).collect()],
+        }
+    }
+
+    /// The county-level division, 6 digits, that a code belongs to today; `None` when it is no code
+    /// of any, or the division was split and the code does not say into which part.
+    pub fn county_today(&self, code: &str) -> Option<String> {
+        match self.today(code) {
+            Today::Stands(_) => code.get(..6).map(str::to_owned),
+            Today::Became(county, ..) => Some(county),
+            Today::OneOf(_) | Today::Unknown => None,
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Subsidy {
     pub valid_to: Date,
     pub hardship: String,
     pub hardship_certificate: String,
+    pub extremely_poor: bool,
+    pub injury_fee: bool,
     pub orphan_allowance: bool,
     pub other_allowance: String,
     pub long_term_care: bool,
@@ -37,6 +39,10 @@ pub(super) struct Parent {
 
 #[derive(Clone, Debug)]
 pub(super) struct Child {
+    pub action: String,
+    pub previous: String,
+    /// Year and month.
+    pub last_paid: Option<Date>,
     pub kind: String,
     pub household: String,
     pub health: String,
@@ -92,19 +98,9 @@ pub(super) struct Divorce {
     pub in_china: bool,
     pub agreement: String,
     pub children: bool,
-    /// How long ago they applied.
-    pub applied: Applied,
-}
-
-/// Where the clock of a divorce stands when it is submitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Applied {
-    /// Today: the cooling-off period runs.
-    Now,
-    /// The cooling-off period is over, the certificate can be collected.
-    Cooled,
-    /// The time to collect is over too.
-    Lapsed,
+    pub capable: bool,
+    /// One of the two withdraws within the cooling-off period.
+    pub withdraws: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -121,6 +117,7 @@ pub(super) struct OldAge {
 
 #[derive(Clone, Debug)]
 pub(super) struct Assistance {
+    pub action: String,
     pub kind: String,
     pub class: String,
     pub area: String,

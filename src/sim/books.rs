@@ -38,8 +38,16 @@ struct Submitted {
     outcome: Option<&'static str>,
     /// Asked to move a benefit.
     moved: bool,
-    /// Divorce: nobody came for the certificate.
-    lapsed: bool,
+    /// Divorce: the cooling-off period runs.
+    waits: bool,
+    /// The benefit that this case was about is now paid elsewhere.
+    moved_away: bool,
+    /// Rules that the gateway left as questions.
+    checks: Vec<String>,
+    /// What the regulation has against it and the gateway did not ask, if it took it.
+    unasked: Vec<&'static str>,
+    /// Sent besides what was planned: it had to be refused, or was never to be decided.
+    besides: bool,
 }
 
 /// A submission that must be refused.
@@ -48,7 +56,7 @@ struct Probe {
     business: Business,
     home: String,
     /// The reason that the gateway must give.
-    reason: &'static str,
+    reason: String,
 }
 
 /// A case this system handles.
@@ -64,6 +72,7 @@ struct Handled {
     effects: BTreeMap<&'static str, u32>,
     decided: Option<&'static str>,
     decision_facts: String,
+    annulled: bool,
 }
 
 #[derive(Default)]
@@ -118,13 +127,23 @@ impl Books {
             effects: BTreeMap::new(),
             outcome: None,
             moved: false,
-            lapsed: false,
+            waits: false,
+            moved_away: false,
+            checks: Vec::new(),
+            unasked: Vec::new(),
+            besides: false,
         };
         self.with(|books| books.submitted.insert(number.into(), case));
     }
 
-    pub(super) fn accepted(&self, number: &str, application: &str, took: Duration) {
+    pub(super) fn accepted(
+        &self,
+        number: &str,
+        application: &str,
+        (took, besides): (Duration, bool),
+    ) {
         self.submission(number, |case| {
+            case.besides = besides;
             case.application_id = application.into();
             case.accepted = Some(now());
             case.latency_micros = u64::try_from(took.as_micros()).ok();
@@ -136,14 +155,38 @@ impl Books {
         self.submission(number, |case| case.moved = true);
     }
 
-    /// Nobody came for the divorce certificate: deemed withdrawn.
-    pub(super) fn lapsed(&self, number: &str) {
-        self.submission(number, |case| case.lapsed = true);
+    /// What was granted here is now paid elsewhere.
+    pub(super) fn moved_away(&self, number: &str) {
+        self.submission(number, |case| case.moved_away = true);
     }
 
-    /// A submission was refused for the reason that it had to be.
-    pub(super) fn probed(&self, business: Business, home: &str, reason: &'static str) {
-        self.with(|books| books.probes.push(Probe { business, home: home.into(), reason }));
+    /// The cooling-off period of a divorce runs, and nobody withdraws.
+    pub(super) fn waits(&self, number: &str) {
+        self.submission(number, |case| case.waits = true);
+    }
+
+    /// A submission was refused for the reason that it had to be: it is none.
+    pub(super) fn probed(&self, number: &str, reason: &str) {
+        self.with(|books| {
+            if let Some(case) = books.submitted.remove(number) {
+                let reason = reason.into();
+                books.probes.push(Probe { business: case.business, home: case.home, reason });
+            }
+        });
+    }
+
+    /// What the gateway left as questions, and what it did not ask although the regulation does.
+    pub(super) fn checks(&self, number: &str, checks: Vec<String>, unasked: Vec<&'static str>) {
+        self.submission(number, |case| (case.checks, case.unasked) = (checks, unasked));
+    }
+
+    /// A court annulled a marriage of which the result was handed in here.
+    pub(super) fn annulled(&self, number: &str) {
+        self.with(|books| {
+            if let Some(case) = books.handled.get_mut(number) {
+                case.annulled = true;
+            }
+        });
     }
 
     pub(super) fn refused(&self, number: &str, reason: &str) {
@@ -231,11 +274,12 @@ impl Books {
 impl Inner {
     fn take_effect(&mut self, message: &Received) {
         let word = match &message.content {
-            Content::Application { .. } => "APPLICATION",
+            Content::Application(_) => "APPLICATION",
             Content::Result { .. } => "RESULT",
             Content::Event { what, .. } => what.word(),
         };
-        if let Some(case) = self.submitted.get_mut(&message.number) {
+        let told = matches!(message.content, Content::Event { .. });
+        if let Some(case) = self.submitted.get_mut(&message.number).filter(|_| told) {
             *case.effects.entry(word).or_default() += 1;
             if let Content::Event { granted, decision, .. } = &message.content
                 && word == "DECISION"
@@ -254,11 +298,15 @@ impl Inner {
             effects: BTreeMap::new(),
             decided: None,
             decision_facts: String::new(),
+            annulled: false,
         });
         *case.effects.entry(word).or_default() += 1;
         match &message.content {
-            Content::Application { facts, .. } => case.facts.clone_from(facts),
+            Content::Application(claim) => case.facts = claim.facts(),
             Content::Result { decision, .. } => case.decision_facts.clone_from(decision),
+            Content::Event { decision, .. } if word == "DECISION" => {
+                case.decision_facts.clone_from(decision);
+            }
             Content::Event { .. } => {}
         }
     }
@@ -285,7 +333,13 @@ mod tests {
             application: "id".into(),
             accepted_in: String::new(),
             home: String::new(),
-            content: Content::Event { what, granted: true, decision: "d".into() },
+            content: Content::Event {
+                what,
+                granted: true,
+                decision: "d".into(),
+                missing: Vec::new(),
+                papers: Vec::new(),
+            },
             trace: crate::model::trace::TraceContext::new(),
         }
     }

@@ -4,10 +4,10 @@
 use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 
-use crate::model::trace::TraceContext;
 pub(super) use crate::sim::body::{
-    Applied, Assistance, Body, Child, Couple, Divorce, OldAge, Parent, Spouse, Subsidy,
+    Assistance, Body, Child, Couple, Divorce, OldAge, Parent, Spouse, Subsidy,
 };
+use crate::{model::trace::TraceContext, sim::claim::Claim};
 
 /// What is applied for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -132,37 +132,10 @@ impl Form {
         match &self.body {
             Body::Subsidy(body) => &body.action,
             Body::OldAge(body) => &body.action,
-            _ => "",
+            Body::Child(body) => &body.action,
+            Body::Assistance(body) => &body.action,
+            Body::Marriage(_) | Body::Divorce(_) => "",
         }
-    }
-
-    /// Digest of what must arrive unchanged whatever the format.
-    pub(super) fn facts(&self) -> String {
-        let mut facts = Vec::new();
-        let mut person = |person: &Person, document: &str| {
-            let id = if person.id.is_empty() { document } else { person.id.as_str() };
-            facts.extend([person.name.clone(), id.to_owned(), person.registered.address.clone()]);
-        };
-        match &self.body {
-            Body::Marriage(couple) => {
-                person(&couple.man.person, &couple.man.document);
-                person(&couple.woman.person, &couple.woman.document);
-            }
-            Body::Divorce(couple) => {
-                person(&couple.man.person, &couple.man.document);
-                person(&couple.woman.person, &couple.woman.document);
-            }
-            Body::Subsidy(_) | Body::Child(_) | Body::OldAge(_) | Body::Assistance(_) => {
-                if let Some(applicant) = &self.applicant {
-                    person(applicant, "");
-                }
-            }
-        }
-        if let Some(account) = &self.account {
-            facts.push(account.number.clone());
-        }
-        facts.extend(self.papers.iter().map(|paper| paper.digest.clone()));
-        digest(&facts)
     }
 }
 
@@ -186,6 +159,18 @@ pub(super) enum Happening {
     ArchiveAsked,
     CoolingEnded,
     CollectionLapsed,
+    /// The township gave its opinion and reported to the county.
+    Reviewed,
+    /// What was asked for did not come in time.
+    Expired,
+    /// The booked couple did not come.
+    Absent,
+    /// A court annulled the marriage.
+    Annulled,
+    /// Somebody asked for the same a second time and was refused.
+    ToldTwice,
+    /// Who paid until now is told not to.
+    PaysNoLonger,
     /// Anything else the gateway tells.
     Other,
 }
@@ -204,6 +189,12 @@ impl Happening {
             Self::ArchiveAsked => "ARCHIVE_ASKED",
             Self::CoolingEnded => "COOLING_ENDED",
             Self::CollectionLapsed => "COLLECTION_LAPSED",
+            Self::Reviewed => "REVIEWED",
+            Self::Expired => "EXPIRED",
+            Self::Absent => "ABSENT",
+            Self::Annulled => "ANNULLED",
+            Self::ToldTwice => "TOLD_TWICE",
+            Self::PaysNoLonger => "PAYS_NO_LONGER",
             Self::Other => "OTHER",
         }
     }
@@ -267,19 +258,16 @@ pub(super) struct Received {
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// A case to handle, or a couple to check.
-    Application {
-        facts: String,
-        married: bool,
-        /// A certificate is to be issued again.
-        reissue: bool,
-    },
+    Application(Box<Claim>),
     /// The result of a marriage registration.
-    Result {
-        decision: String,
-    },
+    Result { decision: String, certificate: String },
     Event {
         what: Happening,
         granted: bool,
         decision: String,
+        /// Kinds of paper that are asked for.
+        missing: Vec<String>,
+        /// Kinds of paper that came with it.
+        papers: Vec<String>,
     },
 }

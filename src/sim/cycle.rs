@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::model::codes::Codes;
+use crate::{model::codes::Codes, sim::by_hand};
 
 /// Where each list stands.
 #[derive(Clone, Debug)]
@@ -16,6 +16,11 @@ impl Cycle {
     /// `place` 0 to 3: simulators begin a quarter of each list apart.
     pub(super) const fn new(codes: Arc<Codes>, place: usize) -> Self {
         Self { codes, place, at: BTreeMap::new() }
+    }
+
+    /// Every round begun anew, at the beginning of each list.
+    pub(super) fn afresh(&self) -> Self {
+        Self { codes: Arc::clone(&self.codes), place: 0, at: BTreeMap::new() }
     }
 
     /// The next canonical code of a list; empty when there is no such list.
@@ -67,7 +72,18 @@ impl Writing {
 
     /// The party's word for a code; the code itself where the list has no column for the party.
     pub(super) fn code(&self, list: &str, code: &str) -> String {
+        if let Some(rows) = by_hand::list(self.folder, list) {
+            let row = rows.iter().find(|row| row.0 == code);
+            return row.map_or(code, |row| row.1).to_owned();
+        }
         let theirs = self.codes.get(list).and_then(|list| list.to_party(self.folder, code));
         theirs.unwrap_or(code).to_owned()
+    }
+
+    /// The canonical code of the party's word, of the lists that decide.
+    pub(super) fn read(&self, list: &str, word: &str) -> String {
+        let rows = by_hand::list(self.folder, list).unwrap_or_default();
+        let row = rows.iter().find(|row| row.1 == word);
+        row.map_or(word, |row| row.0).to_owned()
     }
 }

@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,13 +18,13 @@ use crate::{
     sim::{
         books::Books,
         case::{Content, Happening, Received},
-        cycle::Cycle,
         dice::Dice,
         faults::Faults,
         forms::Forms,
         gateway::Gateway,
         people::People,
         reconciliation::Register,
+        registry,
         settings::Settings,
         voice::Voice,
         watch::Watched,
@@ -30,7 +33,7 @@ use crate::{
 };
 
 /// What is known of one case here.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
     /// The handling side asked for papers.
     pub asked: bool,
@@ -39,11 +42,41 @@ pub(super) struct Standing {
     pub withdrawn: bool,
     pub decided: bool,
     pub granted: bool,
-    /// Divorce: the cooling-off period ended, or the time to collect.
-    pub cooled: bool,
-    pub lapsed: bool,
     /// The hub's check: passed or not.
     pub checked: Option<bool>,
+    /// Ended because nothing was handed in, or nobody came.
+    pub expired: bool,
+    pub absent: bool,
+    /// Somebody else asked for the same and was refused.
+    pub told_twice: bool,
+    /// Kinds of paper that are asked for.
+    pub missing: Vec<String>,
+    /// Kinds of paper that were handed in later.
+    pub papers: Vec<String>,
+}
+
+impl Standing {
+    const fn note(&mut self, what: Happening, granted: bool) {
+        match what {
+            Happening::SupplementRequested => self.asked = true,
+            Happening::SupplementSubmitted => self.supplemented = true,
+            Happening::Decided => (self.decided, self.granted) = (true, granted),
+            Happening::Withdrawn => self.withdrawn = true,
+            Happening::CheckPassed => self.checked = Some(true),
+            Happening::CheckConflict => self.checked = Some(false),
+            Happening::Expired => self.expired = true,
+            Happening::Absent => self.absent = true,
+            Happening::ToldTwice => self.told_twice = true,
+            Happening::Accepted
+            | Happening::CoolingEnded
+            | Happening::CollectionLapsed
+            | Happening::ArchiveAsked
+            | Happening::Reviewed
+            | Happening::Annulled
+            | Happening::PaysNoLonger
+            | Happening::Other => {}
+        }
+    }
 }
 
 /// A running simulator.
@@ -56,8 +89,6 @@ pub(super) struct Desk {
     pub faults: Faults,
     pub gateway: Gateway,
     pub watched: Watched,
-    /// Goes round the reasons and rules of decisions.
-    pub rounds: Mutex<Cycle>,
     pub forms: Mutex<Forms>,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
@@ -65,6 +96,8 @@ pub(super) struct Desk {
     pub enough: CancellationToken,
     cases: Mutex<HashMap<String, watch::Sender<Standing>>>,
     dice: Mutex<Dice>,
+    /// Cases that people here are at work on.
+    busy: AtomicUsize,
 }
 
 impl Desk {
@@ -81,7 +114,7 @@ impl Desk {
         let codes = Arc::new(codes);
         let (seed, place) = (settings.seed, settings.role.place());
         let today = clock::china_date(clock::now_micros());
-        let people = People::new(Arc::clone(&codes), &divisions, (seed, place), today);
+        let people = People::new(codes, &divisions, (seed, place), today);
         Ok(Self {
             gateway: Gateway::new(&settings, stop.clone())?,
             voice,
@@ -89,13 +122,13 @@ impl Desk {
             register: Register::default(),
             faults: Faults::new(spec, seed ^ 0xfa17),
             watched: Watched::default(),
-            rounds: Mutex::new(Cycle::new(codes, place)),
-            forms: Mutex::new(Forms::new(people, settings.role)),
+            forms: Mutex::new(Forms::new(people, settings.role, seed)),
             tasks: TaskTracker::new(),
             enough: stop.child_token(),
             stop,
             cases: Mutex::default(),
             dice: Mutex::new(Dice::new(seed.rotate_left(17))),
+            busy: AtomicUsize::new(0),
             settings,
         })
     }
@@ -129,26 +162,18 @@ impl Desk {
 
     fn act(self: &Arc<Self>, received: Received) {
         match received.content {
-            Content::Application { .. } => {
-                let desk = Arc::clone(self);
-                self.tasks.spawn(async move { work::handle(&desk, received).await });
+            Content::Application(_) => {
+                self.work(|desk| async move { work::handle(&desk, received).await });
             }
-            Content::Result { .. } => {}
-            Content::Event { what, granted, .. } => {
-                self.case(&received.number).send_modify(|standing| match what {
-                    Happening::Accepted | Happening::ArchiveAsked | Happening::Other => {}
-                    Happening::CoolingEnded => standing.cooled = true,
-                    Happening::CollectionLapsed => standing.lapsed = true,
-                    Happening::SupplementRequested => standing.asked = true,
-                    Happening::SupplementSubmitted => standing.supplemented = true,
-                    Happening::Decided => {
-                        standing.decided = true;
-                        standing.granted = granted;
-                    }
-                    Happening::Withdrawn => standing.withdrawn = true,
-                    Happening::CheckPassed => standing.checked = Some(true),
-                    Happening::CheckConflict => standing.checked = Some(false),
-                })
+            Content::Result { .. } => {
+                self.work(|desk| async move { registry::annul(&desk, received).await });
+            }
+            Content::Event { what, granted, missing, papers, .. } => {
+                self.case(&received.number).send_modify(|standing| {
+                    standing.missing.extend(missing);
+                    standing.papers.extend(papers);
+                    standing.note(what, granted);
+                });
             }
         }
     }
@@ -168,7 +193,7 @@ impl Desk {
         let mut standing = self.case(number).subscribe();
         tokio::select! {
             () = self.stop.cancelled() => None,
-            standing = standing.wait_for(is) => standing.ok().map(|standing| *standing),
+            standing = standing.wait_for(is) => standing.ok().map(|standing| standing.clone()),
         }
     }
 
@@ -179,8 +204,21 @@ impl Desk {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 
-    /// Asks the rounds something.
-    pub(super) fn round<T>(&self, ask: impl FnOnce(&mut Cycle) -> T) -> T {
-        ask(&mut self.rounds.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Somebody sets to work on a case.
+    pub(super) fn work<F>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> F)
+    where
+        F: Future<Output = Option<()>> + Send + 'static,
+    {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        let (desk, working) = (Arc::clone(self), work(Arc::clone(self)));
+        self.tasks.spawn(async move {
+            working.await;
+            desk.busy.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// How many cases people here are at work on.
+    pub(super) fn busy(&self) -> usize {
+        self.busy.load(Ordering::Relaxed)
     }
 }

@@ -3,9 +3,10 @@
 //! knowing the other.
 //!
 //! The rule: characters 15 to 17 of the 18-digit number (the sequence), 13 to 15 of the 15-digit
-//! one. Below 900 a person is ordinary: nothing is recorded, the certificate is valid, the household
-//! is where it is said to be. From 900 on each fate has six numbers: `900 + fate * 6 + place * 2 +
-//! male`, with `place` as `Role::place` gives it. 996 to 999 are ordinary.
+//! one. Below 750 a person is ordinary: nothing is recorded, the certificate is valid, the household
+//! is where it is said to be. Each fate has six numbers, `first + index * 6 + place * 2 + male`, with
+//! `place` as `Role::place` gives it; the first sixteen fates begin at 900, the later ones at 750.
+//! What no fate has is ordinary.
 
 use jiff::civil::Date;
 
@@ -49,10 +50,18 @@ pub(super) enum Fate {
     Widowed,
     /// The hub never answers a question about this person.
     Unanswered,
+    /// Draws both subsidies and the old-age allowance where the number was first given.
+    DrawsThere,
+    /// Draws the subsistence allowance (低保) where the number was first given.
+    OnDibao,
+    /// Gets the nursing fee of the work-injury insurance.
+    InjuryFee,
+    /// Never hands in what is asked for.
+    NeverAnswers,
 }
 
 /// In the order of their numbers.
-pub(super) const FATES: [Fate; 16] = [
+pub(super) const FATES: [Fate; 20] = [
     Fate::Married,
     Fate::Divorced,
     Fate::MarriedLongAgo,
@@ -69,9 +78,16 @@ pub(super) const FATES: [Fate; 16] = [
     Fate::DrawsChild,
     Fate::Widowed,
     Fate::Unanswered,
+    Fate::DrawsThere,
+    Fate::OnDibao,
+    Fate::InjuryFee,
+    Fate::NeverAnswers,
 ];
 
+/// First number of each half of the fates, and how many the first half has.
 const FIRST: usize = 900;
+const LATER: usize = 750;
+const EARLY: usize = 16;
 const EACH: usize = 6;
 
 /// The fate a citizen number tells, of either length; ordinary when it is no such number.
@@ -82,8 +98,21 @@ pub(super) fn fate(number: &str) -> Fate {
         _ => None,
     };
     let sequence = sequence.and_then(|digits| digits.parse::<usize>().ok()).unwrap_or_default();
-    let index = sequence.checked_sub(FIRST).map(|above| above / EACH);
+    let later = |sequence: usize| EARLY + (sequence - LATER) / EACH;
+    let index = match sequence {
+        FIRST.. => Some((sequence - FIRST) / EACH).filter(|index| *index < EARLY),
+        LATER.. => Some(later(sequence)),
+        _ => None,
+    };
     index.and_then(|index| FATES.get(index)).copied().unwrap_or(Fate::Ordinary)
+}
+
+/// The number of the spouse in the libraries: of the same day and place, the other of the two
+/// numbers that differ in the sex alone.
+pub(super) fn spouse_of(number: &str) -> Option<String> {
+    let sequence: u32 = number.get(14..17)?.parse().ok()?;
+    let digits = format!("{}{:03}", number.get(..14)?, sequence ^ 1);
+    Some(format!("{digits}{}", check_character(&digits)))
 }
 
 /// A citizen number (GB 11643) with that fate, of someone born there and then, made by the
@@ -95,7 +124,8 @@ pub(super) fn number_with(
     (male, place): (bool, usize),
 ) -> Option<String> {
     let index = FATES.iter().position(|fate| *fate == wanted)?;
-    let sequence = FIRST + index * EACH + place.min(2) * 2 + usize::from(male);
+    let first = if index < EARLY { FIRST } else { LATER - EARLY * EACH };
+    let sequence = first + index * EACH + place.min(2) * 2 + usize::from(male);
     let digits = format!("{county}{}{sequence:03}", birth.strftime("%Y%m%d"));
     Some(format!("{digits}{}", check_character(&digits)))
 }
@@ -121,8 +151,17 @@ mod tests {
     }
 
     #[test]
-    fn people_below_900_and_unknown_forms_are_ordinary() {
-        for number in ["230102196802290011", "230102196802298997", "230102680229001", "", "P123"] {
+    fn spouses_find_each_other() {
+        let birth = jiff::civil::date(1968, 2, 29);
+        let his = number_with(Fate::Married, "230102", birth, (true, 1)).unwrap();
+        let hers = number_with(Fate::Married, "230102", birth, (false, 1)).unwrap();
+        assert_eq!(spouse_of(&his).unwrap(), hers);
+        assert_eq!(spouse_of(&hers).unwrap(), his);
+    }
+
+    #[test]
+    fn people_below_750_and_unknown_forms_are_ordinary() {
+        for number in ["230102196802290011", "230102196802297497", "230102680229001", "", "P123"] {
             assert_eq!(fate(number), Fate::Ordinary, "{number}");
         }
         let birth = jiff::civil::date(1990, 1, 1);

@@ -13,6 +13,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::{Client, header};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -163,6 +164,44 @@ impl Gateway {
             408 | 429 | 500.. => Err(after.map(Duration::from_secs)),
             status => Ok(voice.said(call, status, &body)),
         }
+    }
+
+    /// Waits until the gateway answers: all windows open at once, and none before.
+    pub(super) async fn open(&self) -> Option<()> {
+        while self.get("applications?pageSize=1").await.is_err() {
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep(LONGEST_WAIT / 8) => {}
+            }
+        }
+        Some(())
+    }
+
+    /// The application as the gateway tells it to one of its parties; asked until it is told.
+    pub(super) async fn look(&self, application: &str) -> Option<Value> {
+        let what = format!("applications/{application}");
+        loop {
+            let told = tokio::select! {
+                () = self.stop.cancelled() => return None,
+                told = self.get(&what) => told,
+            };
+            if let Ok(application) = told {
+                return Some(application);
+            }
+            tokio::time::sleep(LONGEST_WAIT / 4).await;
+        }
+    }
+
+    async fn get(&self, what: &str) -> anyhow::Result<Value> {
+        let _room = self.room.acquire().await?;
+        let asked = self
+            .client
+            .get(format!("{}/v1/{what}", self.base))
+            .bearer_auth(self.token()?)
+            .timeout(PATIENCE)
+            .send()
+            .await?;
+        Ok(asked.error_for_status()?.json().await?)
     }
 
     /// A reading call that stays open: the events as they happen.

@@ -4,7 +4,7 @@
 use jiff::{Span, ToSpan as _, civil::Date};
 use serde_json::{Value, json};
 
-use crate::sim::fates::{Fate, fate};
+use crate::sim::fates::{Fate, fate, spouse_of};
 
 /// Places that are neither in Heilongjiang nor in Guangdong.
 const ELSEWHERE: [&str; 5] = ["510104", "370102", "420106", "610113", "330106"];
@@ -40,7 +40,8 @@ pub(super) fn marriages(name: &str, number: &str) -> Vec<Value> {
         row[format!("cert_num_{one}")] = number.into();
         row[format!("name_{other}")] = "配偶".into();
         row[format!("cert_type_{other}")] = "1".into();
-        row[format!("cert_num_{other}")] = "110101197001010000".into();
+        row[format!("cert_num_{other}")] =
+            spouse_of(number).unwrap_or_else(|| "000000580101000".into()).into();
         row
     };
     let long = number.len() == 18;
@@ -75,15 +76,22 @@ pub(super) fn divorces(number: &str, today: Date) -> Vec<Value> {
 }
 
 pub(super) fn benefits(number: &str, today: Date) -> Vec<Value> {
-    let row = |benefit: &str, active: &str| {
+    let at = |place: &str, benefit: &str, active: &str| {
         json!({
             "benefit": benefit,
-            "pay_division": elsewhere(number),
+            "pay_division": place,
             "active": active,
             "last_paid_month": months(today, 1.month()),
         })
     };
+    let row = |benefit: &str, active: &str| at(elsewhere(number), benefit, active);
     match fate(number) {
+        Fate::DrawsThere => {
+            let there = number.get(..6).unwrap_or_default();
+            ["01", "02", "07"].map(|benefit| at(there, benefit, "1")).into()
+        }
+        Fate::OnDibao => vec![at(number.get(..6).unwrap_or_default(), "03", "1")],
+        Fate::InjuryFee => vec![row("08", "1")],
         Fate::DrawsLiving => vec![row("01", "1")],
         Fate::DrewUntilMoved => vec![row("01", "0")],
         Fate::DrawsNursing => vec![row("02", "1")],
@@ -152,7 +160,8 @@ mod tests {
         };
         for wanted in FATES {
             let number = number_with(wanted, "230102", date(1968, 2, 29), (true, 1)).unwrap();
-            assert_eq!(strange(&number), wanted != Fate::Unanswered, "{wanted:?}");
+            let plain = matches!(wanted, Fate::Unanswered | Fate::NeverAnswers);
+            assert_eq!(strange(&number), !plain, "{wanted:?}");
         }
         assert!(!strange("230102196802290011"));
     }

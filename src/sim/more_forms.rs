@@ -1,26 +1,23 @@
-//! Fills in the forms of divorce, old-age allowance and social assistance, and the forms that must
-//! be refused: people whom the regulation excludes, judged without looking at the gateway's rules.
+//! Fills in the forms of divorce, old-age allowance and social assistance; says which papers prove
+//! a form, and which day it is of; fills in the same person's form once more.
 
 use jiff::ToSpan as _;
 
 use crate::sim::{
-    case::{Applied, Assistance, Body, Business, Divorce, Form, OldAge},
-    fates::{Fate, number_with},
-    forms::{Filled, Forms},
+    case::{Assistance, Body, Business, Divorce, Form, OldAge, Spouse},
+    claim::Claim,
+    fates::Fate,
+    forms::{Filled, Forms, citizen},
 };
 
 impl Forms {
     /// A couple that applies for a divorce by agreement, at one registry (Civil Code art. 1076).
-    pub(super) fn divorce(&mut self, county: &str, office: &str) -> Divorce {
-        let mut man = self.spouse(true, true);
-        let mut woman = self.spouse(false, true);
+    pub(super) fn divorce(&mut self, county: &str, office: &str, turn: usize) -> Divorce {
+        let mut man = self.spouse(true, false);
+        let mut woman = self.spouse(false, false);
+        self.married(&mut man, &mut woman, Fate::Married);
         (man.marital, woman.marital) = ("20".into(), "20".into());
         let people = &mut self.people;
-        let applied = match people.cycle.count("divorce") % 3 {
-            0 => Applied::Lapsed,
-            1 => Applied::Now,
-            _ => Applied::Cooled,
-        };
         let married_on = people.today().checked_sub(9.years()).unwrap_or_else(|_| people.today());
         Divorce {
             man,
@@ -32,8 +29,9 @@ impl Forms {
             married_on,
             in_china: true,
             agreement: people.sha256(),
-            children: people.dice.chance(0.6),
-            applied,
+            children: true,
+            capable: true,
+            withdraws: turn % 3 == 1,
         }
     }
 
@@ -49,18 +47,15 @@ impl Forms {
         let male = people.dice.chance(0.4);
         let applicant = people.person(home, male, low, high);
         let today = people.today();
-        let action = people.cycle.among("old-age action", &["1", "6", "1", "2", "4", "5", "3"]);
-        let moved = action == "6";
-        let rests = matches!(action.as_str(), "3" | "5");
         let body = Body::OldAge(Box::new(OldAge {
             band,
             alive_on: today.checked_sub(20.days()).unwrap_or(today),
-            other_allowance: people.cycle.next("other_allowance"),
-            last_paid: moved.then(|| today.saturating_sub(1.month())),
-            previous: if moved { people.county("other").0 } else { String::new() },
-            exit: if rests { people.cycle.next("exit_reason") } else { String::new() },
+            other_allowance: people.other_allowance(),
+            last_paid: None,
+            previous: String::new(),
+            exit: String::new(),
             statement: "数据比对未包括本人，申请发放高龄津贴。".into(),
-            action,
+            action: "1".into(),
         }));
         (body, None, Some(applicant))
     }
@@ -75,13 +70,12 @@ impl Forms {
         let count = if alone { 0 } else { people.dice.below(4) };
         let members: Vec<_> = (0..count).map(|_| people.representative()).collect();
         let heads = i64::try_from(count).unwrap_or_default() + 1;
-        // Every fourth household earns more than the line: somebody must look.
-        let rich = people.cycle.once_in("above the line", 4);
         let body = Body::Assistance(Box::new(Assistance {
+            action: "1".into(),
             class: people.cycle.next("low_income_class"),
             area: people.cycle.next("area_kind"),
             members,
-            income_fen: heads * if rich { 150_000 } else { 45_000 },
+            income_fen: heads * 45_000,
             savings_fen: heads * 300_000,
             authorisation: if kind == "3" {
                 String::new()
@@ -96,111 +90,167 @@ impl Forms {
         (body, None, Some(applicant))
     }
 
-    /// A form that the regulation refuses: too young, excluded by another benefit, out of date,
-    /// registered abroad.
-    pub(super) fn excluded(&mut self, business: Business, home: &str) -> Form {
-        let mut form = self.fill_in(business, home);
-        let today = self.people.today();
-        let people = &mut self.people;
-        let expired = today.checked_sub(3.days()).unwrap_or(today);
+    /// The same person through another window, under another number.
+    pub(super) fn again(&mut self, form: &Form) -> Form {
+        let turn = self.turn_besides(form.business());
+        let county = form.accepted_in.get(..6).unwrap_or("230102");
+        let number = self.number(form.business(), county, turn);
+        let office = format!("{}（另一窗口）", form.office);
+        respelt(Form { number, office, ..form.clone() })
+    }
+
+    /// Somebody who moves with both subsidies: paid there to this month, here from the next.
+    pub(super) fn moved(&mut self, form: &Form, home: &str, turn: usize) -> Form {
+        let mut moved = self.fill_in(form.business(), home, turn);
+        let place = moved.applicant.take().unwrap_or_default().registered;
+        let mut person = form.applicant.clone().unwrap_or_default();
+        moved.home.clone_from(&place.division);
+        person.registered = place;
+        moved.applicant = Some(person);
+        (moved.guardian, moved.account) = (form.guardian.clone(), form.account.clone());
+        let previous = form.home.get(..6).unwrap_or_default().to_owned();
+        let last = Some(self.people.today());
+        match (&mut moved.body, &form.body) {
+            (Body::Subsidy(new), Body::Subsidy(old)) => {
+                new.clone_from(old);
+                (new.action, new.previous, new.last_paid) = ("6".into(), previous, last);
+            }
+            (Body::Child(new), Body::Child(old)) => {
+                new.clone_from(old);
+                (new.action, new.previous, new.last_paid) = ("6".into(), previous, last);
+            }
+            _ => {}
+        }
+        self.attach(&mut moved);
+        moved
+    }
+
+    /// Makes a form that nothing speaks against: for both subsidies, or of a child whose parents
+    /// are both gravely ill.
+    pub(super) fn simply_eligible(&mut self, form: &mut Form) {
+        let Some(person) = &mut form.applicant else { return };
         match &mut form.body {
-            // Civil Code art. 1047: the man is 21.
-            Body::Marriage(couple) => {
-                couple.operation = "IA".into();
-                (couple.old_certificate, couple.reissue) = Default::default();
-                let birth = people.birth(21, 21);
-                let id = people.citizen_number(birth, true);
-                let man = &mut couple.man;
-                (man.person.birth, man.person.id, man.person.sex) = (birth, id, "1".into());
-                man.document.clear();
-                (man.identity, man.document_kind) = ("1".into(), "1".into());
-                man.citizenship = "CHN".into();
-            }
-            // 民发〔2020〕116号: the marriage was not registered in China.
-            Body::Divorce(couple) => couple.in_china = false,
-            // 残疾人证管理办法: the certificate ran out before the day of acceptance.
             Body::Subsidy(body) => {
-                body.action = "1".into();
-                body.valid_to = expired;
+                (body.kind, body.hardship, body.level) = ("3".into(), "1".into(), "1".into());
+                (body.long_term_care, body.orphan_allowance) = (true, false);
+                body.hardship_certificate = "DB000000000001".into();
+                body.other_allowance = "0".into();
+                body.certificate = format!("{}{}1", person.id, body.category);
             }
-            // 民发〔2019〕62号: a parent cares for the child.
             Body::Child(body) => {
-                body.kind = "2".into();
-                body.father.circumstance = "00".into();
-            }
-            // Not yet 80.
-            Body::OldAge(body) => {
-                body.action = "1".into();
-                if let Some(person) = &mut form.applicant {
-                    person.birth = people.birth(70, 78);
-                    person.id = people.citizen_number(person.birth, person.sex == "1");
+                (body.kind, body.household) = ("2".into(), "1".into());
+                for parent in [&mut body.father, &mut body.mother] {
+                    (parent.circumstance, parent.proof) = ("04".into(), "204".into());
+                }
+                if person.id.is_empty() {
+                    person.id = self.people.citizen_number(person.birth, person.sex == "1");
                 }
             }
-            // Decree 649 art. 14: has somebody to support them.
-            Body::Assistance(body) => {
-                body.kind = "2".into();
-                body.without = false;
-                body.authorisation = "HDSQ0000000001".into();
-            }
+            _ => {}
         }
+        self.attach(form);
+    }
+
+    /// The hub's request to the registry that issued a certificate, for a couple that wants it
+    /// again.
+    pub(super) fn archive_request(&mut self, claim: &Claim) -> Form {
+        let turn = self.turn_besides(Business::Marriage);
+        let mut form = self.fill_in(Business::Marriage, "other", turn);
+        if let Body::Marriage(couple) = &mut form.body {
+            for (one, who) in [&mut couple.man, &mut couple.woman].into_iter().zip(&claim.people) {
+                one.person.name.clone_from(&who.name);
+                one.person.birth = who.birth.parse().unwrap_or(one.person.birth);
+                one.marital.clone_from(&who.status);
+                if who.number.len() == 18 {
+                    let male = who.number.as_bytes()[16] % 2 == 1;
+                    citizen(one, who.number.clone(), one.person.birth, male);
+                } else {
+                    (one.person.id, one.document) = (String::new(), who.number.clone());
+                    (one.identity, one.document_kind) = ("1".into(), "8".into());
+                }
+            }
+            claim.get("operation").clone_into(&mut couple.operation);
+            claim.get("old certificate").clone_into(&mut couple.old_certificate);
+            couple.reissue = self.people.cycle.next("reissue_reason");
+            (couple.booked, form.online) = (false, false);
+        }
+        self.attach(&mut form);
         form
     }
 
-    /// A form of someone whom only the hub's libraries exclude: drawing the benefit in another
-    /// province, or in the cooling-off period of a divorce. `None` where there is no such thing.
-    pub(super) fn known_elsewhere(&mut self, business: Business, home: &str) -> Option<Form> {
-        let mut form = self.fill_in(business, home);
-        let (place, male) = (self.role.place(), self.people.dice.chance(0.5));
-        let (county, _) = self.people.county("other");
-        let fate = |fate, birth| number_with(fate, &county, birth, (male, place));
+    /// A form that every simulator fills in with the same people.
+    pub(super) fn fill_in_twin(&mut self, business: Business, home: &str, turn: usize) -> Form {
+        let mut form = self.fill_in(business, home, turn);
+        if let Some(person) = &mut form.applicant {
+            person.name = "买买提·吐尔逊".into();
+        }
         match &mut form.body {
-            Body::Marriage(couple) => {
-                let birth = self.people.birth(30, 50);
-                let man = &mut couple.man;
-                man.person.id = number_with(Fate::Cooling, &county, birth, (true, place))?;
-                (man.person.birth, man.person.sex) = (birth, "1".into());
-                man.document.clear();
-                (man.identity, man.document_kind) = ("1".into(), "1".into());
-                man.citizenship = "CHN".into();
-                couple.operation = "IA".into();
-                (couple.old_certificate, couple.reissue) = Default::default();
-                return Some(form);
-            }
-            Body::Subsidy(body) => {
-                let person = form.applicant.as_mut()?;
-                person.id = fate(Fate::DrawsNursing, person.birth)?;
-                (body.action, body.previous, body.last_paid) = Default::default();
-                (body.kind, body.level, body.long_term_care) = ("2".into(), "1".into(), true);
-                body.certificate = format!("{}{}1", person.id, body.category);
-                body.hardship.clear();
-            }
-            Body::Child(body) => {
-                body.household = "1".into();
-                let person = form.applicant.as_mut()?;
-                person.id = fate(Fate::DrawsChild, person.birth)?;
-            }
-            Body::OldAge(body) => {
-                (body.action, body.last_paid) = ("1".into(), None);
-                let person = form.applicant.as_mut()?;
-                person.id = fate(Fate::DrawsOldAge, person.birth)?;
-            }
+            Body::Divorce(couple) => couple.withdraws = true,
+            Body::OldAge(body) => body.other_allowance = "0".into(),
             Body::Assistance(body) => {
                 (body.kind, body.without) = ("1".into(), false);
-                body.authorisation = "HDSQ0000000002".into();
-                let person = form.applicant.as_mut()?;
-                person.id = fate(Fate::ExtremelyPoor, person.birth)?;
+                body.authorisation = "HDSQ0000000003".into();
             }
-            Body::Divorce(_) => return None,
+            _ => {}
         }
-        if let Some(person) = &mut form.applicant {
-            person.sex = if male { "1" } else { "2" }.into();
-        }
-        Some(form)
+        self.simply_eligible(&mut form);
+        self.attach(&mut form);
+        form
     }
+}
 
-    /// The same person through another window, under another number.
-    pub(super) fn again(&mut self, form: &Form) -> Form {
-        let other = self.fill_in(form.business(), "other");
-        Form { number: other.number, office: other.office, ..form.clone() }
+/// With the names as another window spells them.
+pub(super) fn respelt(mut form: Form) -> Form {
+    let respell = |name: &mut String| *name = name.replace('·', "•");
+    if let Some(person) = &mut form.applicant {
+        respell(&mut person.name);
+    }
+    if let Body::Divorce(couple) = &mut form.body {
+        respell(&mut couple.man.person.name);
+        respell(&mut couple.woman.person.name);
+    }
+    form
+}
+
+impl Form {
+    /// Kinds of the papers that prove what the form says.
+    pub(super) fn proofs(&self) -> Vec<String> {
+        let kinds: &[&str] = match &self.body {
+            Body::Marriage(couple) if couple.operation == "IA" => &["301", "302"],
+            Body::Marriage(_) => &["310"],
+            Body::Divorce(_) => &["111", "111", "307", "311", "321"],
+            Body::Subsidy(_) => &["111", "113", "401"],
+            Body::Child(_) => &["111", "111", "111", "113", "117", "121", "122", "124", "125"],
+            Body::OldAge(_) => &["111", "605", "606"],
+            Body::Assistance(_) => &["111", "601", "602", "604"],
+        };
+        let agent = if self.agent.is_some() { "123" } else { "" };
+        let more = match &self.body {
+            Body::Marriage(couple) => {
+                [&couple.man, &couple.woman].map(|one| match one.marital.as_str() {
+                    "40" => "303",
+                    "30" => "306",
+                    _ => "",
+                })
+            }
+            Body::Child(child) => [child.father.proof.as_str(), &child.mother.proof],
+            Body::Subsidy(_) if self.guardian.is_some() => ["111", "122"],
+            _ => [""; 2],
+        };
+        let also = match &self.body {
+            Body::Marriage(couple) => [&couple.man, &couple.woman].map(Spouse::shows),
+            Body::Subsidy(body) if matches!(&*body.hardship, "1" | "2") => ["403", ""],
+            _ => [""; 2],
+        };
+        let all =
+            kinds.iter().chain(&more).chain(&also).chain([&agent]).filter(|kind| !kind.is_empty());
+        all.map(|kind| (*kind).to_owned()).collect()
+    }
+}
+
+impl Spouse {
+    /// The kind of paper that shows who it is.
+    fn shows(&self) -> &'static str {
+        if self.document_kind == "1" { "111" } else { "118" }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         exchange::{Exchange, Told},
         faults::Faults,
         json::{Object, each, text},
-        national_forms as forms,
+        national_forms as forms, national_reading as reading,
         seal::Key,
         settings::Settings,
         voice::{Call, Document, JSON, Said, Voice, XML, day, rfc3339},
@@ -68,6 +68,7 @@ impl National {
             .text("reason", &decision.reason)
             .value("amount_fen", decision.amount_fen)
             .text("first_get_month", day(decision.paid_from, "%Y-%m"))
+            .text("cert_no", &decision.certificate)
             .into()
     }
 
@@ -77,30 +78,14 @@ impl National {
         let get = |path: &str| text(&document, path);
         let body = &document["body"];
         let (business, content) = match get("head.biz_code").as_str() {
-            "CJ01" => {
-                let places = ["name", "id_card", "huji_addr", "account_no"];
-                let mut facts = places.map(|place| text(body, place)).to_vec();
-                facts.extend(each(body, "materials", "sha256"));
-                (Business::Subsidy, application(&facts))
-            }
-            "ET01" => {
-                let places = ["name", "idCard", "censusRegisterDetail", "bank.accountNo"];
-                let mut facts = places.map(|place| text(body, place)).to_vec();
-                facts.extend(each(body, "attachments", "sha256"));
-                (Business::Child, application(&facts))
-            }
-            "GL01" | "JZ01" => {
-                let places = ["name", "id_card", "huji_addr", "account_no"];
-                let mut facts = places.map(|place| text(body, place)).to_vec();
-                facts.extend(each(body, "materials", "sha256"));
-                let old = get("head.biz_code") == "GL01";
-                let business = if old { Business::OldAge } else { Business::Assistance };
-                (business, application(&facts))
-            }
-            "GL02" => (Business::OldAge, event(&|path| text(body, path))?),
-            "JZ02" => (Business::Assistance, event(&|path| text(body, path))?),
-            "CJ02" => (Business::Subsidy, event(&|path| text(body, path))?),
-            "ET02" => (Business::Child, event(&|path| text(body, path))?),
+            "CJ01" => taken(Business::Subsidy, body),
+            "ET01" => taken(Business::Child, body),
+            "GL01" => taken(Business::OldAge, body),
+            "JZ01" => taken(Business::Assistance, body),
+            "GL02" => (Business::OldAge, event(&|path| text(body, path), listed(body))?),
+            "JZ02" => (Business::Assistance, event(&|path| text(body, path), listed(body))?),
+            "CJ02" => (Business::Subsidy, event(&|path| text(body, path), listed(body))?),
+            "ET02" => (Business::Child, event(&|path| text(body, path), listed(body))?),
             _ => bail!("head.biz_code is not known"),
         };
         received(business, content, &get)
@@ -111,20 +96,21 @@ impl National {
         ensure!(self.key.sign_xml(&document) == document.get("sign"), "the seal is broken");
         let get = |path: &str| document.get(path).to_owned();
         let body = document.child("body").context("body is missing")?;
+        let divorce = document.get("head.biz_code").starts_with("LH");
+        let business = if divorce { Business::Divorce } else { Business::Marriage };
         let content = match document.get("head.biz_code") {
-            "HY01" | "LH01" => couple(body),
+            "HY01" | "LH01" => Content::Application(Box::new(reading::couple(business, body))),
             "HY02" | "LH03" => {
                 let granted = (body.get("result") == "1").to_string();
                 let places = ["decide_date", "decide_doc_no", "cert_no", "refuse_reason"];
                 let mut facts = vec![granted];
                 facts.extend(places.map(|place| body.get(place).to_owned()));
-                Content::Result { decision: digest(&facts) }
+                let certificate = body.get("cert_no").to_owned();
+                Content::Result { decision: digest(&facts), certificate }
             }
-            "HY03" | "LH02" => event(&|path| body.get(path).to_owned())?,
+            "HY03" | "LH02" => event(&|path| body.get(path).to_owned(), listed_xml(body))?,
             _ => bail!("head.biz_code is not known"),
         };
-        let divorce = document.get("head.biz_code").starts_with("LH");
-        let business = if divorce { Business::Divorce } else { Business::Marriage };
         received(business, content, &get)
     }
 }
@@ -134,8 +120,9 @@ impl Voice for National {
         let (code, body) = match &form.body {
             Body::Subsidy(subsidy) => ("CJ01", forms::subsidy(&self.writing, form, subsidy)),
             Body::Child(child) => ("ET01", forms::child(&self.writing, form, child)),
-            // The hub submits no marriages: registries do.
-            Body::Marriage(_) | Body::Divorce(_) => ("HY01", Object::new()),
+            Body::Marriage(couple) => ("HY01", forms::marriage(&self.writing, form, couple)),
+            // The hub submits no divorces: registries do.
+            Body::Divorce(_) => ("LH01", Object::new()),
             Body::OldAge(old) => ("GL01", forms::old_age(&self.writing, form, old)),
             Body::Assistance(need) => ("JZ01", forms::assistance(&self.writing, form, need)),
         };
@@ -173,16 +160,20 @@ impl Voice for National {
     }
 
     fn said(&self, call: &Call, _status: u16, body: &[u8]) -> Said {
-        let (code, application, reason) = if call.content_type == XML {
+        let (code, application, reason, rules) = if call.content_type == XML {
             let Ok(reply) = Element::read(body) else { return Said::Unclear };
             let get = |path: &str| reply.get(path).to_owned();
-            (get("code"), get("data.app_id"), get("reason"))
+            let data = reply.child("data").into_iter();
+            let rules = data.flat_map(|data| data.all("to_verify"));
+            let rules = rules.map(|one| one.get("rule").to_owned()).collect();
+            (get("code"), get("data.app_id"), get("reason"), rules)
         } else {
             let Ok(reply) = serde_json::from_slice::<Value>(body) else { return Said::Unclear };
-            (text(&reply, "code"), text(&reply, "data.app_id"), text(&reply, "reason"))
+            let rules = each(&reply["data"], "to_verify", "rule");
+            (text(&reply, "code"), text(&reply, "data.app_id"), text(&reply, "reason"), rules)
         };
         match code.as_str() {
-            "0" => Said::Done(application),
+            "0" => Said::Done(application, rules),
             code if code.starts_with('E') => Said::Refused(reason),
             _ => Said::Unclear,
         }
@@ -265,28 +256,23 @@ fn document(xml: bool, value: &Value) -> Document {
     Document { content_type: XML, body: root.print() }
 }
 
-fn application(facts: &[String]) -> Content {
-    Content::Application { facts: digest(facts), married: false, reissue: false }
+fn taken(business: Business, body: &Value) -> (Business, Content) {
+    (business, Content::Application(Box::new(reading::claim(business, body))))
 }
 
-/// The status check looks at what both declare: 20 to 23 of GB/T 2261.2 is married. Who has a
-/// certificate re-issued is married and may be.
-fn couple(body: &Element) -> Content {
-    let mut facts = Vec::new();
-    let mut married = false;
-    for who in ["man", "woman"] {
-        let get = |name: &str| body.get(&format!("{name}_{who}")).to_owned();
-        let id = Some(get("cert_num")).filter(|id| !id.is_empty());
-        facts.extend([get("name"), id.unwrap_or_else(|| get("other_cert_num")), get("reg_detail")]);
-        married |= get("marry_status").starts_with('2');
-    }
-    let papers = body.child("materials").into_iter().flat_map(|list| list.all("material"));
-    facts.extend(papers.map(|paper| paper.get("sha256").to_owned()));
-    Content::Application {
-        facts: digest(&facts),
-        married: married && body.get("op_type") == "IA",
-        reissue: body.get("op_type").starts_with("IC"),
-    }
+/// Kinds of paper that an event asks for, and that come with it.
+type Listed = (Vec<String>, Vec<String>);
+
+fn listed(body: &Value) -> Listed {
+    let missing = body["missing_materials"].as_array().into_iter().flatten();
+    let missing = missing.filter_map(|kind| kind.as_str().map(str::to_owned));
+    (missing.collect(), each(body, "materials", "kind"))
+}
+
+fn listed_xml(body: &Element) -> Listed {
+    let missing = body.all("missing_materials").map(|kind| kind.text.clone());
+    let papers = body.all("materials").map(|paper| paper.get("kind").to_owned());
+    (missing.collect(), papers.collect())
 }
 
 const fn event_type(what: Happening) -> &'static str {
@@ -301,11 +287,17 @@ const fn event_type(what: Happening) -> &'static str {
         Happening::ArchiveAsked => "18",
         Happening::CoolingEnded => "20",
         Happening::CollectionLapsed => "21",
+        Happening::Reviewed => "13",
+        Happening::Expired => "09",
+        Happening::Absent => "17",
+        Happening::Annulled => "19",
+        Happening::ToldTwice => "16",
+        Happening::PaysNoLonger => "22",
         Happening::Other => "01",
     }
 }
 
-fn event(get: &dyn Fn(&str) -> String) -> anyhow::Result<Content> {
+fn event(get: &dyn Fn(&str) -> String, (missing, papers): Listed) -> anyhow::Result<Content> {
     let what = match get("event_type").as_str() {
         "03" => Happening::Accepted,
         "04" => Happening::SupplementRequested,
@@ -315,9 +307,15 @@ fn event(get: &dyn Fn(&str) -> String) -> anyhow::Result<Content> {
         "18" => Happening::ArchiveAsked,
         "20" => Happening::CoolingEnded,
         "21" => Happening::CollectionLapsed,
-        "01" | "02" | "07" | "09" | "10" | "13" | "14" | "15" | "16" | "17" | "19" => {
-            Happening::Other
-        }
+        "09" => Happening::Expired,
+        "11" => Happening::CheckPassed,
+        "12" => Happening::CheckConflict,
+        "13" => Happening::Reviewed,
+        "16" => Happening::ToldTwice,
+        "17" => Happening::Absent,
+        "19" => Happening::Annulled,
+        "22" | "23" => Happening::PaysNoLonger,
+        "01" | "02" | "07" | "10" | "14" | "15" => Happening::Other,
         _ => bail!("event_type is not known"),
     };
     let granted = get("decision.outcome") == "1";
@@ -325,7 +323,7 @@ fn event(get: &dyn Fn(&str) -> String) -> anyhow::Result<Content> {
     let mut facts = vec![granted.to_string()];
     facts.extend(places.map(get));
     let decision = digest(&facts);
-    Ok(Content::Event { what, granted, decision })
+    Ok(Content::Event { what, granted, decision, missing, papers })
 }
 
 fn received(

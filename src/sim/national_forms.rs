@@ -4,7 +4,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use crate::sim::{
-    case::{Assistance, Child, Form, OldAge, Paper, Parent, Representative, Subsidy},
+    case::{
+        Assistance, Child, Couple, Form, OldAge, Paper, Parent, Representative, Spouse, Subsidy,
+    },
     cycle::Writing,
     json::Object,
     voice::{day, rfc3339},
@@ -35,9 +37,10 @@ pub(super) fn subsidy(writing: &Writing, form: &Form, subsidy: &Subsidy) -> Obje
         .text("cert_valid_to", subsidy.valid_to.to_string())
         .text("hardship_type", code("hardship_kind", &subsidy.hardship))
         .text("hardship_cert_no", &subsidy.hardship_certificate)
-        .text("is_tekun", yes(false))
-        .text("is_work_injury", yes(false))
+        .text("is_tekun", yes(subsidy.extremely_poor))
+        .text("is_work_injury", yes(subsidy.injury_fee))
         .text("is_orphan", yes(subsidy.orphan_allowance))
+        .text("is_child_allowance", yes(false))
         .text("other_allowance", code("other_allowance", &subsidy.other_allowance))
         .text("is_long_care", yes(subsidy.long_term_care))
         .text("apply_reason", &subsidy.statement)
@@ -71,6 +74,7 @@ pub(super) fn assistance(writing: &Writing, form: &Form, need: &Assistance) -> O
         )
     };
     let object = whole_case(writing, form)
+        .text("apply_action", writing.code("benefit_action", &need.action))
         .text("assist_type", writing.code("assistance_kind", &need.kind))
         .text("low_income_type", writing.code("low_income_class", &need.class))
         .text("area_type", writing.code("area_kind", &need.area))
@@ -158,6 +162,9 @@ pub(super) fn child(writing: &Writing, form: &Form, child: &Child) -> Object {
         .text("censusRegisterDetail", applicant.registered.address)
         .text("currentAddress", applicant.residence.division)
         .text("currentAddressDetail", applicant.residence.address)
+        .text("applyAction", code("benefit_action", &child.action))
+        .text("prevArea", &child.previous)
+        .text("endGetDate", day(child.last_paid, "%Y-%m"))
         .text("childType", code("child_kind", &child.kind))
         .text("householdType", code("household_kind", &child.household))
         .text("healthStatus", code("health_status", &child.health))
@@ -195,4 +202,56 @@ fn representative(writing: &Writing, who: &Representative) -> Value {
         .text("phone", &who.phone)
         .text("address", &who.address)
         .into()
+}
+
+/// A request to the registry that issued a lost certificate, for its archive.
+pub(super) fn marriage(writing: &Writing, form: &Form, couple: &Couple) -> Object {
+    let mut object = Object::new()
+        .text("accept_no", &form.number)
+        .text("accept_area", &form.accepted_in)
+        .text("accept_org", &form.office)
+        .text("source", "1")
+        .text("accept_time", rfc3339(form.accepted_at))
+        .text("complete_time", rfc3339(form.complete_at))
+        .text("op_type", &couple.operation)
+        .text("dept_code", &couple.registry)
+        .text("dept_name", &couple.registry_name)
+        .text("op_date", couple.day.to_string())
+        .text("both_present", "1")
+        .text("declaration", &couple.declaration)
+        .text("photo", &couple.photo)
+        .text("old_cert_no", &couple.old_certificate)
+        .text("redo_reason", &couple.reissue);
+    for (one, spouse) in [("man", &couple.man), ("woman", &couple.woman)] {
+        object = party(writing, object, one, spouse);
+    }
+    let papers = papers(writing, &form.papers, "kind");
+    object.value("materials", Value::from(Object::new().value("material", papers)))
+}
+
+fn party(writing: &Writing, object: Object, one: &str, spouse: &Spouse) -> Object {
+    let person = &spouse.person;
+    let mut object = object;
+    for (name, value) in [
+        ("name", person.name.clone()),
+        ("cert_num", person.id.clone()),
+        ("sex", writing.code("marriage_sex", &person.sex)),
+        ("birth", person.birth.to_string()),
+        ("folk", person.ethnicity.clone()),
+        ("phone", person.phone.clone()),
+        ("reg_code", person.registered.division.clone()),
+        ("reg_detail", person.registered.address.clone()),
+        ("live_code", person.residence.division.clone()),
+        ("live_detail", person.residence.address.clone()),
+        ("id_type", spouse.identity.clone()),
+        ("cert_type", spouse.document_kind.clone()),
+        ("other_cert_num", spouse.document.clone()),
+        ("nation", spouse.citizenship.clone()),
+        ("marry_status", spouse.marital.clone()),
+        ("degree", spouse.education.clone()),
+        ("job", spouse.occupation.clone()),
+    ] {
+        object = object.text(&format!("{name}_{one}"), value);
+    }
+    object
 }

@@ -11,6 +11,7 @@ use crate::{
         case::{Account, Paper, Person, Place, Representative},
         cycle::Cycle,
         dice::Dice,
+        fates::{Fate, number_with},
     },
 };
 
@@ -49,6 +50,18 @@ impl People {
         }
     }
 
+    /// The same makings with chance and rounds begun anew.
+    pub(super) fn afresh(&self, seed: u64) -> Self {
+        Self {
+            dice: Dice::new(seed),
+            cycle: self.cycle.afresh(),
+            counties: self.counties.clone(),
+            used: HashSet::new(),
+            today: self.today,
+            place: 0,
+        }
+    }
+
     pub(super) const fn today(&self) -> Date {
         self.today
     }
@@ -65,6 +78,26 @@ impl People {
         match counties.len() {
             0 => ("230102".into(), "黑龙江省哈尔滨市道里区".into()),
             count => counties[self.dice.below(count)].clone(),
+        }
+    }
+
+    /// The number and birth of somebody with that past, of full years `low` to `high`, numbered in
+    /// `county` or in any.
+    pub(super) fn with_past(
+        &mut self,
+        fate: Fate,
+        male: bool,
+        (low, high): (i16, i16),
+        county: Option<&str>,
+    ) -> (String, Date) {
+        loop {
+            let birth = self.birth(low, high);
+            let any = self.county("other").0;
+            let number = number_with(fate, county.unwrap_or(&any), birth, (male, self.place));
+            let number = number.unwrap_or_else(|| self.citizen_number(birth, male));
+            if fate == Fate::Ordinary || self.used.insert(number.clone()) {
+                return (number, birth);
+            }
         }
     }
 
@@ -137,7 +170,7 @@ impl People {
             let province = *self.dice.pick(&["23", "44", "other"]);
             let (county, _) = self.county(province);
             // Each simulator has sequence numbers of its own, so that two never meet.
-            let sequence = self.place * 300 + self.dice.below(150) * 2 + usize::from(male);
+            let sequence = self.place * 250 + self.dice.below(125) * 2 + usize::from(male);
             let digits = format!("{county}{}{sequence:03}", birth.strftime("%Y%m%d"));
             let number = format!("{digits}{}", check_character(&digits));
             if self.used.insert(number.clone()) {
@@ -177,14 +210,21 @@ impl People {
 
     /// A paper of that kind: by reference, now and then with its content.
     pub(super) fn paper(&mut self, kind: &str) -> Paper {
-        let mark = self.dice.next();
-        let content = format!("paper {kind} {mark:016x}").into_bytes();
         let inline = self.cycle.once_in("inline paper", 7);
+        Paper::made(kind, &mut self.dice, inline)
+    }
+}
+
+impl Paper {
+    /// A paper of that kind.
+    pub(super) fn made(kind: &str, dice: &mut Dice, inline: bool) -> Self {
+        let mark = dice.next();
+        let content = format!("paper {kind} {mark:016x}").into_bytes();
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &content);
-        Paper {
+        Self {
             kind: kind.into(),
             file: format!("材料-{kind}-{:06}.pdf", mark % 1_000_000),
-            size: if inline { content.len() } else { 10_000 + self.dice.below(10_000_000) },
+            size: if inline { content.len() } else { 10_000 + dice.below(10_000_000) },
             digest: hex::encode(digest),
             location: if inline {
                 String::new()
@@ -193,6 +233,16 @@ impl People {
             },
             content: if inline { content } else { Vec::new() },
         }
+    }
+}
+
+impl People {
+    /// For most none, for some each kind in turn.
+    pub(super) fn other_allowance(&mut self) -> String {
+        if self.cycle.once_in("another allowance", 4) {
+            return self.cycle.next("other_allowance");
+        }
+        "0".into()
     }
 
     /// A digest of something not handed in itself.

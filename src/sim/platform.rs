@@ -15,7 +15,7 @@ use crate::{
         faults::{Fault, Faults},
         json::{Object, each, text},
         marry_service::{self, MarryService},
-        platform_forms as forms,
+        platform_forms as forms, platform_reading as reading,
         settings::Settings,
         voice::{Call, Document, JSON, Said, Voice, compact, day, iso, yuan},
     },
@@ -34,6 +34,11 @@ impl Platform {
         let password = settings.registry_password.as_deref();
         let old_library = password.map(MarryService::open).transpose()?;
         Ok(Self { writing: Writing::new(codes.into(), settings.role.folder()), old_library })
+    }
+
+    fn taken(&self, business: Business, body: &Value) -> (Business, Content) {
+        let claim = reading::claim(&self.writing, business, body);
+        (business, Content::Application(Box::new(claim)))
     }
 }
 
@@ -114,7 +119,7 @@ impl Voice for Platform {
     fn said(&self, _call: &Call, _status: u16, body: &[u8]) -> Said {
         let Ok(reply) = serde_json::from_slice::<Value>(body) else { return Said::Unclear };
         match text(&reply, "fhm").as_str() {
-            "200" => Said::Done(text(&reply, "sj.bjbh")),
+            "200" => Said::Done(text(&reply, "sj.bjbh"), each(&reply["sj"], "hcsx", "gzbh")),
             code if code.starts_with('4') => Said::Refused(text(&reply, "yy")),
             _ => Said::Unclear,
         }
@@ -129,10 +134,12 @@ impl Voice for Platform {
         let get = |path: &str| text(&document, path);
         let body = &document["ywsj"];
         let (business, content) = match get("bwt.bwlx").as_str() {
-            "CJBT-SQ" => (Business::Subsidy, application(body, "sqr")),
-            "ETRD-SQ" => (Business::Child, application(body, "et")),
-            "GLJT-SQ" => (Business::OldAge, application(body, "sqr")),
-            "SHJZ-SQ" => (Business::Assistance, application(body, "sqr")),
+            "CJBT-SQ" => self.taken(Business::Subsidy, body),
+            "ETRD-SQ" => self.taken(Business::Child, body),
+            "GLJT-SQ" => self.taken(Business::OldAge, body),
+            "SHJZ-SQ" => self.taken(Business::Assistance, body),
+            // The hub asks for the archive of a marriage that was registered here.
+            "JHDJ-SQ" => self.taken(Business::Marriage, body),
             "GLJT-SJ" => (Business::OldAge, event(body)?),
             "SHJZ-SJ" => (Business::Assistance, event(body)?),
             "LHDJ-SJ" => (Business::Divorce, event(body)?),
@@ -183,14 +190,6 @@ fn document(value: &Value) -> Document {
     Document { content_type: JSON, body: value.to_string().into_bytes() }
 }
 
-fn application(body: &Value, who: &str) -> Content {
-    let places = ["xm", "sfzh", "hjdz"].map(|place| format!("{who}.{place}"));
-    let mut facts: Vec<String> = places.iter().map(|place| text(body, place)).collect();
-    facts.push(text(body, "yhzh.zh"));
-    facts.extend(each(body, "clxx", "wjzy"));
-    Content::Application { facts: digest(&facts), married: false, reissue: false }
-}
-
 const fn event_type(what: Happening) -> &'static str {
     match what {
         Happening::Accepted => "SL",
@@ -203,8 +202,24 @@ const fn event_type(what: Happening) -> &'static str {
         Happening::ArchiveAsked => "YDDD",
         Happening::CoolingEnded => "LJQM",
         Happening::CollectionLapsed => "SLQM",
+        Happening::Reviewed => "CSSB",
+        Happening::Expired => "YQ",
+        Happening::Absent => "WDC",
+        Happening::Annulled => "HYCX",
+        Happening::ToldTwice => "CFSQ",
+        Happening::PaysNoLonger => "DYQC",
         Happening::Other => "SJ",
     }
+}
+
+fn decision_facts(body: &Value) -> String {
+    digest(&[
+        (text(body, "bjjg.jg") == "1").to_string(),
+        iso(&text(body, "bjjg.bjrq"), "%Y%m%d"),
+        text(body, "bjjg.wsh"),
+        text(body, "bjjg.jhzzh"),
+        text(body, "bjjg.yy"),
+    ])
 }
 
 fn event(body: &Value) -> anyhow::Result<Content> {
@@ -219,18 +234,18 @@ fn event(body: &Value) -> anyhow::Result<Content> {
         "SLQM" => Happening::CollectionLapsed,
         "HYTG" => Happening::CheckPassed,
         "HYCT" => Happening::CheckConflict,
-        "SJ" | "ZS" | "SD" | "YQ" | "SB" | "CSSB" | "SXJZ" | "SXYG" | "CFSQ" | "WDC" | "HYCX" => {
-            Happening::Other
-        }
+        "CSSB" => Happening::Reviewed,
+        "YQ" => Happening::Expired,
+        "WDC" => Happening::Absent,
+        "HYCX" => Happening::Annulled,
+        "CFSQ" => Happening::ToldTwice,
+        "DYQC" | "DYZZ" => Happening::PaysNoLonger,
+        "SJ" | "ZS" | "SD" | "SB" | "SXJZ" | "SXYG" => Happening::Other,
         _ => bail!("sjlx is not known"),
     };
     let granted = text(body, "bjjg.jg") == "1";
-    let facts = [
-        granted.to_string(),
-        iso(&text(body, "bjjg.bjrq"), "%Y%m%d"),
-        text(body, "bjjg.wsh"),
-        text(body, "bjjg.jhzzh"),
-        text(body, "bjjg.yy"),
-    ];
-    Ok(Content::Event { what, granted, decision: digest(&facts) })
+    let missing = body["qscl"].as_array().into_iter().flatten();
+    let missing = missing.filter_map(|kind| kind.as_str().map(str::to_owned)).collect();
+    let papers = each(body, "clxx", "cldm");
+    Ok(Content::Event { what, granted, decision: decision_facts(body), missing, papers })
 }

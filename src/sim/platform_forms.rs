@@ -110,9 +110,10 @@ fn subsidy(writing: &Writing, object: Object, subsidy: &Subsidy) -> Object {
         .text("zyxqz", day(Some(subsidy.valid_to), DATE))
         .text("knlb", writing.code("hardship_kind", &subsidy.hardship))
         .text("dbzh", &subsidy.hardship_certificate)
-        .text("sftkgy", yes(false))
-        .text("sfgshlf", yes(false))
+        .text("sftkgy", yes(subsidy.extremely_poor))
+        .text("sfgshlf", yes(subsidy.injury_fee))
         .text("sfgejt", yes(subsidy.orphan_allowance))
+        .text("sfssetjt", yes(false))
         .text("qtjt", writing.code("other_allowance", &subsidy.other_allowance))
         .text("sfcqzh", yes(subsidy.long_term_care))
         .text("sqly", &subsidy.statement)
@@ -144,6 +145,7 @@ fn assistance(writing: &Writing, object: Object, need: &Assistance) -> Object {
         )
     };
     object
+        .text("sqsx", writing.code("benefit_action", &need.action))
         .text("jzlb", writing.code("assistance_kind", &need.kind))
         .text("dsrlb", writing.code("low_income_class", &need.class))
         .text("cxlb", writing.code("area_kind", &need.area))
@@ -168,7 +170,7 @@ fn divorce(writing: &Writing, object: Object, couple: &Divorce) -> Object {
         .text("xyszy", &couple.agreement)
         .text("sfznyy", yes(couple.children))
         .text("sfccyy", yes(true))
-        .text("sfmsxwnl", yes(true))
+        .text("sfmsxwnl", yes(couple.capable))
         .value("nanf", spouse(writing, &couple.man))
         .value("nvf", spouse(writing, &couple.woman))
 }
@@ -177,6 +179,9 @@ fn child(writing: &Writing, object: Object, child: &Child) -> Object {
     let categories: Vec<Value> =
         child.categories.iter().map(|c| writing.code("disability_category", c).into()).collect();
     object
+        .text("sqsx", writing.code("benefit_action", &child.action))
+        .text("yffd", &child.previous)
+        .text("mlny", day(child.last_paid, "%Y%m"))
         .text("etlb", writing.code("child_kind", &child.kind))
         .text("hklb", writing.code("household_kind", &child.household))
         .text("jkzk", writing.code("health_status", &child.health))

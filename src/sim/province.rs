@@ -9,7 +9,7 @@ use crate::{
     sim::{
         case::{Business, Content, Decision, Form, Happening, Received, Report, digest},
         cycle::Writing,
-        province_api as api, province_forms as forms,
+        province_api as api, province_forms as forms, province_reading as reading,
         settings::Settings,
         voice::{Call, Document, Said, Voice, XML, chinese, day, iso, yuan},
         xml::Element,
@@ -28,6 +28,34 @@ impl Province {
         let codes = Codes::load(&settings.config.join("codes"))
             .map_err(|faults| anyhow::anyhow!("{} faulty code lists", faults.len()))?;
         Ok(Self { writing: Writing::new(codes.into(), settings.role.folder()) })
+    }
+
+    fn taken(&self, business: Business, document: &Element) -> (Business, Content) {
+        let content = document.child("Content").cloned().unwrap_or_default();
+        let claim = reading::claim(&self.writing, business, &content);
+        (business, Content::Application(Box::new(claim)))
+    }
+
+    fn event(&self, document: &Element) -> anyhow::Result<Content> {
+        let what = happening(document.get("Content.Event.@type"))?;
+        let get = |path: &str| document.get(&format!("Content.Decision.{path}")).to_owned();
+        let granted = get("@result") == "准予";
+        let facts = [
+            granted.to_string(),
+            iso(&get("Date"), DATE),
+            get("DocNo"),
+            get("MarriageCertNo"),
+            get("Refusal.Text"),
+        ];
+        let content = document.child("Content");
+        let event = content.and_then(|content| content.child("Event"));
+        let missing = event.into_iter().flat_map(|event| event.all("Missing"));
+        let missing = missing.map(|kind| self.writing.read("material", &kind.text)).collect();
+        let papers = content.and_then(|content| content.child("Attachments"));
+        let papers = papers.into_iter().flat_map(|list| list.all("Attachment"));
+        let papers = papers.map(|paper| self.writing.read("material", paper.get("@type")));
+        let (decision, papers) = (digest(&facts), papers.collect());
+        Ok(Content::Event { what, granted, decision, missing, papers })
     }
 
     fn decision(&self, decision: &Decision) -> Element {
@@ -91,8 +119,10 @@ impl Voice for Province {
     }
 
     fn report(&self, report: &Report, message: &str) -> Call {
-        if canonical(&report.number) {
-            return api::report(report, message);
+        if canonical(&report.number)
+            && let Some(call) = api::report(report, message)
+        {
+            return call;
         }
         let mut event = Element::new("Event")
             .attr("applicationId", &report.application)
@@ -119,7 +149,12 @@ impl Voice for Province {
         }
         let Ok(reply) = Element::read(body) else { return Said::Unclear };
         match reply.get("Result.@code") {
-            "OK" => Said::Done(reply.get("Receipt.@applicationId").to_owned()),
+            "OK" => {
+                let asked = reply.child("Receipt").and_then(|receipt| receipt.child("ToVerify"));
+                let asked = asked.into_iter().flat_map(|list| list.all("Item"));
+                let rules = asked.map(|item| item.get("@rule").to_owned()).collect();
+                Said::Done(reply.get("Receipt.@applicationId").to_owned(), rules)
+            }
             code if code.starts_with("REFUSED") => {
                 Said::Refused(reply.get("Result.Reason").to_owned())
             }
@@ -135,16 +170,16 @@ impl Voice for Province {
         let document = Element::read(bytes)?;
         let get = |path: &str| document.get(path).to_owned();
         let (business, content) = match document.get("Header.@type") {
-            "SUBSIDY.APPLY" => (Business::Subsidy, application(&document, "Applicant")),
-            "CHILD.APPLY" => (Business::Child, application(&document, "Child")),
-            "OLDAGE.APPLY" => (Business::OldAge, application(&document, "Applicant")),
-            "ASSISTANCE.APPLY" => (Business::Assistance, application(&document, "Applicant")),
-            "OLDAGE.EVENT" => (Business::OldAge, event(&document)?),
-            "ASSISTANCE.EVENT" => (Business::Assistance, event(&document)?),
-            "DIVORCE.EVENT" => (Business::Divorce, event(&document)?),
-            "SUBSIDY.EVENT" => (Business::Subsidy, event(&document)?),
-            "CHILD.EVENT" => (Business::Child, event(&document)?),
-            "MARRIAGE.EVENT" => (Business::Marriage, event(&document)?),
+            "SUBSIDY.APPLY" => self.taken(Business::Subsidy, &document),
+            "CHILD.APPLY" => self.taken(Business::Child, &document),
+            "OLDAGE.APPLY" => self.taken(Business::OldAge, &document),
+            "ASSISTANCE.APPLY" => self.taken(Business::Assistance, &document),
+            "OLDAGE.EVENT" => (Business::OldAge, self.event(&document)?),
+            "ASSISTANCE.EVENT" => (Business::Assistance, self.event(&document)?),
+            "DIVORCE.EVENT" => (Business::Divorce, self.event(&document)?),
+            "SUBSIDY.EVENT" => (Business::Subsidy, self.event(&document)?),
+            "CHILD.EVENT" => (Business::Child, self.event(&document)?),
+            "MARRIAGE.EVENT" => (Business::Marriage, self.event(&document)?),
             _ => bail!("Header.@type is not known"),
         };
         let received = Received {
@@ -178,18 +213,6 @@ impl Voice for Province {
     }
 }
 
-fn application(document: &Element, who: &str) -> Content {
-    let places = ["FullName", "IdNo", "Household.Detail"];
-    let get = |path: &str| document.get(&format!("Content.{path}")).to_owned();
-    let mut facts: Vec<String> =
-        places.iter().map(|place| get(&format!("{who}.{place}"))).collect();
-    facts.push(get("BankCard.@no"));
-    let list = document.child("Content").and_then(|content| content.child("Attachments"));
-    let papers = list.into_iter().flat_map(|list| list.all("Attachment"));
-    facts.extend(papers.map(|paper| paper.get("Digest").to_owned()));
-    Content::Application { facts: digest(&facts), married: false, reissue: false }
-}
-
 const fn event_type(what: Happening) -> &'static str {
     match what {
         Happening::Accepted => "ACCEPT",
@@ -202,12 +225,18 @@ const fn event_type(what: Happening) -> &'static str {
         Happening::ArchiveAsked => "ARCHIVE_ASKED",
         Happening::CoolingEnded => "COOLING_OVER",
         Happening::CollectionLapsed => "COLLECT_OVER",
+        Happening::Reviewed => "REPORTED",
+        Happening::Expired => "LAPSE",
+        Happening::Absent => "ABSENT",
+        Happening::Annulled => "ANNULLED",
+        Happening::ToldTwice => "DUPLICATE",
+        Happening::PaysNoLonger => "BENEFIT_MOVED",
         Happening::Other => "RECEIVED",
     }
 }
 
-fn event(document: &Element) -> anyhow::Result<Content> {
-    let what = match document.get("Content.Event.@type") {
+fn happening(word: &str) -> anyhow::Result<Happening> {
+    Ok(match word {
         "ACCEPT" => Happening::Accepted,
         "ASK" => Happening::SupplementRequested,
         "SUPPLY" => Happening::SupplementSubmitted,
@@ -218,18 +247,15 @@ fn event(document: &Element) -> anyhow::Result<Content> {
         "COLLECT_OVER" => Happening::CollectionLapsed,
         "CHECK_OK" => Happening::CheckPassed,
         "CHECK_DOUBT" => Happening::CheckConflict,
-        "RECEIVED" | "FORWARDED" | "INFORMED" | "LAPSE" | "FAIL" | "REPORTED" | "LIMIT_NEAR"
-        | "LIMIT_PASSED" | "DUPLICATE" | "ABSENT" | "ANNULLED" => Happening::Other,
+        "REPORTED" => Happening::Reviewed,
+        "LAPSE" => Happening::Expired,
+        "ABSENT" => Happening::Absent,
+        "ANNULLED" => Happening::Annulled,
+        "DUPLICATE" => Happening::ToldTwice,
+        "BENEFIT_MOVED" | "BENEFIT_ENDED" => Happening::PaysNoLonger,
+        "RECEIVED" | "FORWARDED" | "INFORMED" | "FAIL" | "LIMIT_NEAR" | "LIMIT_PASSED" => {
+            Happening::Other
+        }
         _ => bail!("Content.Event.@type is not known"),
-    };
-    let get = |path: &str| document.get(&format!("Content.Decision.{path}")).to_owned();
-    let granted = get("@result") == "准予";
-    let facts = [
-        granted.to_string(),
-        iso(&get("Date"), DATE),
-        get("DocNo"),
-        get("MarriageCertNo"),
-        get("Refusal.Text"),
-    ];
-    Ok(Content::Event { what, granted, decision: digest(&facts) })
+    })
 }

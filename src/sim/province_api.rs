@@ -9,7 +9,7 @@ use crate::sim::{
         Assistance, Body, Child, Couple, Decision, Divorce, Form, Happening, OldAge, Paper, Parent,
         Person, Place, Report, Representative, Spouse, Subsidy,
     },
-    json::{Object, text},
+    json::{Object, each, text},
     voice::{Call, JSON, Said, day, rfc3339},
 };
 
@@ -17,7 +17,8 @@ pub(super) fn submission(form: &Form, key: &str) -> Call {
     call("/v1/applications".into(), key, &application(form).into())
 }
 
-pub(super) fn report(report: &Report, key: &str) -> Call {
+/// The call of a report; `None` for what only its own format can say.
+pub(super) fn report(report: &Report, key: &str) -> Option<Call> {
     let id = &report.application;
     let materials = || report.papers.iter().map(paper).collect::<Vec<Value>>();
     let (verb, body) = match report.what {
@@ -33,23 +34,18 @@ pub(super) fn report(report: &Report, key: &str) -> Call {
             Object::new().value("materials", materials()).text("note", &report.reason),
         ),
         Happening::Withdrawn => ("withdraw", Object::new().text("reason", &report.reason)),
-        Happening::Decided
-        | Happening::CheckPassed
-        | Happening::CheckConflict
-        | Happening::ArchiveAsked
-        | Happening::CoolingEnded
-        | Happening::CollectionLapsed
-        | Happening::Other => {
+        Happening::Decided => {
             ("decide", Object::new().value("decision", report.decision.as_ref().map(decision)))
         }
+        _ => return None,
     };
-    call(format!("/v1/applications/{id}:{verb}"), key, &body.into())
+    Some(call(format!("/v1/applications/{id}:{verb}"), key, &body.into()))
 }
 
 pub(super) fn said(status: u16, body: &[u8]) -> Said {
     let Ok(reply) = serde_json::from_slice::<Value>(body) else { return Said::Unclear };
     match status {
-        200 | 201 => Said::Done(text(&reply, "id")),
+        200 | 201 => Said::Done(text(&reply, "id"), each(&reply, "checks", "rule")),
         400..=499 => {
             let reason = text(&reply, "reason");
             if reason.is_empty() { Said::Unclear } else { Said::Refused(reason) }
@@ -152,7 +148,10 @@ fn subsidy(subsidy: &Subsidy) -> Value {
         .text("certificateValidTo", subsidy.valid_to.to_string())
         .text("hardshipKind", &subsidy.hardship)
         .text("hardshipCertificateNumber", &subsidy.hardship_certificate)
+        .value("extremelyPoorSupport", subsidy.extremely_poor)
+        .value("workInjuryNursingFee", subsidy.injury_fee)
         .value("orphanAllowance", subsidy.orphan_allowance)
+        .value("childAllowance", false)
         .text("otherAllowance", &subsidy.other_allowance)
         .value("longTermCare", subsidy.long_term_care)
         .text("statement", &subsidy.statement)
@@ -179,6 +178,7 @@ fn old_age(old: &OldAge) -> Value {
 fn assistance(need: &Assistance) -> Value {
     let member = |who: &Representative| json!({ "name": who.name, "residentId": who.id, "relation": who.relation });
     Object::new()
+        .text("action", &need.action)
         .text("kind", &need.kind)
         .text("lowIncomeClass", &need.class)
         .text("areaKind", &need.area)
@@ -206,12 +206,15 @@ fn divorce(couple: &Divorce) -> Value {
         .text("agreementSha256", &couple.agreement)
         .value("agreementOnChildren", couple.children)
         .value("agreementOnProperty", true)
-        .value("bothCapable", true)
+        .value("bothCapable", couple.capable)
         .into()
 }
 
 fn child(child: &Child) -> Value {
     Object::new()
+        .text("action", &child.action)
+        .text("previousDivision", &child.previous)
+        .text("lastPaidMonth", day(child.last_paid, "%Y-%m"))
         .text("childKind", &child.kind)
         .text("householdKind", &child.household)
         .text("healthStatus", &child.health)

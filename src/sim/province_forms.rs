@@ -134,9 +134,10 @@ fn subsidy(writing: &Writing, subsidy: &Subsidy) -> Element {
         .leaf("CertNo", &subsidy.hardship_certificate);
     let benefits = Element::new("Benefits")
         .attr("other", &writing.code("other_allowance", &subsidy.other_allowance))
-        .leaf("ExtremelyPoor", yes(false))
-        .leaf("WorkInjuryNursing", yes(false))
-        .leaf("OrphanAllowance", yes(subsidy.orphan_allowance));
+        .leaf("ExtremelyPoor", yes(subsidy.extremely_poor))
+        .leaf("WorkInjuryNursing", yes(subsidy.injury_fee))
+        .leaf("OrphanAllowance", yes(subsidy.orphan_allowance))
+        .leaf("ChildAllowance", yes(false));
     Element::new("Subsidy")
         .attr("kind", &writing.code("subsidy_kind", &subsidy.kind))
         .attr("action", &writing.code("benefit_action", &subsidy.action))
@@ -177,6 +178,7 @@ fn assistance(writing: &Writing, need: &Assistance) -> Element {
     });
     Element::new("Assistance")
         .attr("kind", &writing.code("assistance_kind", &need.kind))
+        .attr("action", &writing.code("benefit_action", &need.action))
         .attr("class", &writing.code("low_income_class", &need.class))
         .attr("area", &writing.code("area_kind", &need.area))
         .with(household)
@@ -202,7 +204,7 @@ fn divorce(writing: &Writing, content: Element, couple: &Divorce) -> Element {
         .leaf("BothPresent", yes(true))
         .with(marriage)
         .with(agreement)
-        .leaf("BothCapable", yes(true));
+        .leaf("BothCapable", yes(couple.capable));
     content.with(divorce).with(spouse(writing, "Husband", &couple.man)).with(spouse(
         writing,
         "Wife",
@@ -222,6 +224,9 @@ fn recognition(writing: &Writing, child: &Child) -> Element {
         .leaf("Boarding", yes(child.boarding));
     Element::new("Recognition")
         .attr("kind", &writing.code("child_kind", &child.kind))
+        .attr("action", &writing.code("benefit_action", &child.action))
+        .leaf("PreviousArea", &child.previous)
+        .leaf("LastPaid", &day(child.last_paid, MONTH))
         .leaf("HouseholdKind", &writing.code("household_kind", &child.household))
         .leaf("Health", &writing.code("health_status", &child.health))
         .with(disability)

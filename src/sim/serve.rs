@@ -59,7 +59,7 @@ pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) -> anyhow::Res
         party.code = desk.settings.role.party(), "simulating"
     );
     desk.tasks.spawn(accept(Arc::clone(&desk), listener, TlsAcceptor::from(config)));
-    desk.tasks.spawn(work::submit_all(Arc::clone(&desk)));
+    desk.work(work::submit_all);
     if desk.settings.role == Role::Province {
         desk.tasks.spawn(watch::watch(Arc::clone(&desk)));
     }
@@ -229,7 +229,10 @@ fn router(desk: Arc<Desk>) -> Router {
 }
 
 async fn books(State(desk): State<Arc<Desk>>) -> Json<serde_json::Value> {
+    // Busy first: who is idle now has written everything down.
+    let busy = desk.busy();
     let mut books = desk.books.to_json(desk.settings.role.party());
+    books["busy"] = busy.into();
     books["faults"] = desk.faults.to_json();
     if desk.settings.role == Role::Province {
         books["watch"] = desk.watched.to_json();

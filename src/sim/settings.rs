@@ -102,6 +102,9 @@ pub struct Settings {
     /// What it submits.
     #[serde(default)]
     pub submit: Vec<Plan>,
+    /// Businesses in which the neighbour and the own platform submit the same person.
+    #[serde(default)]
+    pub twins: Vec<String>,
 }
 
 /// So many applications of one business for residents of one place.
@@ -171,6 +174,7 @@ impl Settings {
             faults: String::new(),
             end_with_stdin: false,
             submit: Vec::new(),
+            twins: Vec::new(),
         }
     }
 }

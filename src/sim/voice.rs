@@ -24,8 +24,8 @@ pub(super) struct Call {
 /// What the gateway's answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    /// Taken; the application's id.
-    Done(String),
+    /// Taken: the application's id, and the rules that are left as questions.
+    Done(String, Vec<String>),
     /// Refused for good: the reason.
     Refused(String),
     /// Not understood: say it again.
@@ -108,4 +108,17 @@ pub(super) fn iso(text: &str, pattern: &str) -> String {
 /// Yuan with two decimals.
 pub(super) fn yuan(fen: i64) -> String {
     if fen == 0 { String::new() } else { format!("{}.{:02}", fen / 100, fen % 100) }
+}
+
+/// Fen from yuan with up to two decimals; empty for no amount.
+pub(super) fn fen(text: &str) -> String {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let amount = format!("{whole}{part:0<2}").parse::<i64>();
+    amount.map(|fen| fen.to_string()).unwrap_or_default()
+}
+
+/// A month, as `yyyy-MM`; `pattern` is that of its first day.
+pub(super) fn month(text: &str, pattern: &str) -> String {
+    let first = iso(&format!("{text}01"), pattern);
+    if text.is_empty() { String::new() } else { first.get(..7).unwrap_or_default().to_owned() }
 }

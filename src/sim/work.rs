@@ -1,5 +1,5 @@
-//! What people do at the desks, case by case: submit and follow up, take up and decide, check a
-//! couple's status. Rules of its own, written without looking at the gateway's.
+//! What people do at the desks, case by case: submit and follow up, take up and decide. They go by
+//! the regulation and by what they are told, and note where the gateway saw it otherwise.
 
 use std::{sync::Arc, sync::PoisonError, time::Duration};
 
@@ -9,112 +9,153 @@ use crate::{
     model::{clock, trace::TraceContext},
     sim::{
         case::{Body, Business, Content, Decision, Form, Happening, Paper, Received, Report},
+        cast::{Expected, Manner},
+        claim::Claim,
         desk::Desk,
+        dice::Dice,
+        forms::turn_of,
         registry,
-        settings::Role,
+        regulation::{self, Objection, Verdict},
+        script::{Script, Submission},
         voice::Said,
     },
 };
 
-/// How long a refused report may wait for the withdrawal that explains it.
-const EXPLANATION: Duration = Duration::from_secs(600);
+/// How often a refused report is looked into, and the pause before each look.
+const LOOKS: usize = 100;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Submits what the settings plan, in turn, at the set rate.
-pub(super) async fn submit_all(desk: Arc<Desk>) {
-    let mut plans = desk.settings.submit.clone();
-    desk.books.planned(plans.iter().map(|plan| plan.count).sum());
+pub(super) async fn submit_all(desk: Arc<Desk>) -> Option<()> {
+    let mut script = Script::new(&desk.settings);
+    desk.books.planned(desk.settings.submit.iter().map(|plan| plan.count).sum());
     let pause = Duration::from_secs(1) / desk.settings.rate.max(1);
-    while plans.iter().any(|plan| plan.count > 0) {
-        for plan in plans.iter_mut().filter(|plan| plan.count > 0) {
-            plan.count -= 1;
-            let Some(business) = Business::from_code(&plan.business) else {
-                desk.books.problem(format!("`{}` is no business", plan.business));
-                return;
-            };
-            let (form, excluded) = {
-                let mut forms = desk.forms.lock().unwrap_or_else(PoisonError::into_inner);
-                let form = forms.fill_in(business, &plan.home);
-                let once =
-                    desk.round(|round| round.once_in(&format!("exclude {}", plan.business), 6));
-                // A hub that fails now and then leaves open what only it can tell.
-                let hub = desk.settings.faults.is_empty()
-                    && desk.round(|round| round.once_in(&format!("ask {}", plan.business), 2));
-                let excluded = once.then(|| {
-                    let known = hub.then(|| forms.known_elsewhere(business, &plan.home)).flatten();
-                    known.unwrap_or_else(|| forms.excluded(business, &plan.home))
-                });
-                (form, excluded)
-            };
-            let (one, home) = (Arc::clone(&desk), plan.home.clone());
-            desk.tasks.spawn(async move {
-                if let Some(excluded) = excluded {
-                    probe(&one, &excluded, &home, "NOT_ELIGIBLE").await;
-                }
-                submit(&one, form, &home).await
-            });
-            tokio::select! {
-                () = desk.enough.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
+    desk.gateway.open().await?;
+    loop {
+        let next = {
+            let mut forms = desk.forms.lock().unwrap_or_else(PoisonError::into_inner);
+            script.next(&mut forms)?
+        };
+        desk.work(|desk| async move { submit(&desk, next).await });
+        tokio::select! {
+            () = desk.enough.cancelled() => return None,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
 
-async fn submit(desk: &Desk, form: Form, home: &str) -> Option<()> {
+async fn submit(desk: &Desk, one: Submission) -> Option<()> {
+    let then = one.then;
+    let case = open(desk, &one.form, (&one.home, one.expected)).await?;
+    match &one.form.body {
+        Body::Marriage(couple) => {
+            registry::register(desk, &case, couple, (&one.form, one.manner)).await?
+        }
+        Body::Divorce(couple) => {
+            let twin = one.expected == Expected::Either;
+            registry::dissolve(desk, &case, couple, (&one.form, one.manner, twin)).await?;
+        }
+        _ => follow(desk, &case, &one.form, one.manner).await?,
+    }
+    if let Some(then) = then {
+        if !desk.case(&case.number).borrow().granted {
+            desk.books.problem(format!("{} was to be granted first", case.number));
+            return None;
+        }
+        let next = then.form.number.clone();
+        Box::pin(submit(desk, *then)).await?;
+        // Once it has moved, who paid must hear of it.
+        if desk.case(&next).borrow().granted {
+            desk.books.moved_away(&case.number);
+        }
+    }
+    Some(())
+}
+
+/// Submits a form, and compares what the gateway makes of it with the regulation. `None` when it
+/// is refused.
+pub(super) async fn open(
+    desk: &Desk,
+    form: &Form,
+    (home, expected): (&str, Expected),
+) -> Option<Case> {
     let number = form.number.as_str();
+    let claim = Claim::of(form);
+    let against = regulation::objections(form.business(), &claim, today());
     let trace = TraceContext::new();
-    desk.books.tried(number, form.business(), home, (form.facts(), trace.trace_id_hex()));
-    let call = desk.voice.submission(&form, &message_number());
+    desk.books.tried(number, form.business(), home, (claim.facts(), trace.trace_id_hex()));
+    let call = desk.voice.submission(form, &message_number());
     let (said, took) = desk.gateway.say(&*desk.voice, &call, &trace, &desk.faults).await?;
-    let application = match said {
-        Said::Done(application) => application,
+    let (application, checks) = match said {
+        Said::Done(application, checks) => (application, checks),
         Said::Refused(reason) => {
-            desk.books.refused(number, &reason);
-            desk.books.problem(format!("{} refused: {reason}", form.business().code()));
+            refused(desk, form, (expected, &reason), &against);
             return None;
         }
         Said::Unclear => return None,
     };
-    desk.books.accepted(number, &application, took);
-    let case = Case {
+    let besides = matches!(expected, Expected::Refused(_) | Expected::Besides);
+    desk.books.accepted(number, &application, (took, besides));
+    agree(desk, number, &checks, (expected, &against));
+    if form.action() == "6" {
+        desk.books.moved(number);
+    }
+    Some(Case {
         business: form.business(),
         number: number.to_owned(),
         application,
         accepted_in: form.accepted_in.clone(),
         home: form.home.clone(),
-        home_province: home.to_owned(),
+        claim,
         trace,
-    };
-    if form.action() == "6" {
-        desk.books.moved(&case.number);
-    }
-    match &form.body {
-        Body::Marriage(couple) => registry::register(desk, &case, couple).await,
-        Body::Divorce(couple) => registry::dissolve(desk, &case, couple, &form).await,
-        _ => follow(desk, &case, &form).await,
-    }
+    })
 }
 
-/// Submits what must be refused, and counts it when it is refused for that reason.
-async fn probe(desk: &Desk, form: &Form, home: &str, reason: &'static str) -> Option<()> {
-    let call = desk.voice.submission(form, &message_number());
-    let said = desk.gateway.say(&*desk.voice, &call, &TraceContext::new(), &desk.faults).await?.0;
-    match said {
-        Said::Refused(told) if told == reason => desk.books.probed(form.business(), home, reason),
-        Said::Refused(told) => desk.books.problem(format!("refused for {told}, not {reason}")),
-        Said::Done(_) => {
-            let what = form.business().code();
-            desk.books.problem(format!("{what}: taken, and should be refused: {reason}"));
-        }
-        Said::Unclear => {}
+/// What was refused as had to be is counted; anything else is a difference.
+fn refused(desk: &Desk, form: &Form, (expected, reason): (Expected, &str), against: &[Objection]) {
+    let (number, business) = (form.number.as_str(), form.business().code());
+    let as_it_must = match reason {
+        "NOT_ELIGIBLE" => matches!(expected, Expected::Refused(_)) && !against.is_empty(),
+        "DUPLICATE_APPLICATION" => matches!(expected, Expected::Twice | Expected::Either),
+        _ => false,
+    };
+    if as_it_must {
+        return desk.books.probed(number, reason);
     }
-    Some(())
+    desk.books.refused(number, reason);
+    let rules: Vec<&str> = against.iter().map(|one| one.rule).collect();
+    desk.books.problem(format!("{business} {number} refused: {reason}; regulation: {rules:?}"));
+}
+
+/// The gateway took it: whatever the regulation has against it must stand as a question.
+fn agree(
+    desk: &Desk,
+    number: &str,
+    checks: &[String],
+    (expected, against): (Expected, &[Objection]),
+) {
+    let named = |rule: &str| {
+        checks.iter().any(|check| match rule {
+            "W" => check.starts_with('W'),
+            rule => check.trim_end_matches(|c: char| c.is_ascii_lowercase()) == rule,
+        })
+    };
+    let wanted = match expected {
+        Expected::Asked(rule) | Expected::Refused(rule) => Some(rule),
+        Expected::Taken | Expected::Either | Expected::Besides => None,
+        Expected::Twice => Some("DUPLICATE_APPLICATION"),
+    };
+    let all = against.iter().map(|one| one.rule).chain(wanted);
+    let silent: Vec<&str> = all.filter(|rule| !named(rule)).collect();
+    desk.books.checks(number, checks.to_vec(), silent);
 }
 
 /// The same person once more, who must be found.
-pub(super) async fn found_twice(desk: &Desk, form: &Form, home: &str) -> Option<()> {
+pub(super) async fn found_twice(desk: &Desk, form: &Form) -> Option<()> {
     let again = desk.forms.lock().unwrap_or_else(PoisonError::into_inner).again(form);
-    probe(desk, &again, home, "DUPLICATE_APPLICATION").await
+    match open(desk, &again, ("", Expected::Twice)).await {
+        Some(_) | None => Some(()),
+    }
 }
 
 /// A case and how to refer to it.
@@ -124,12 +165,38 @@ pub(super) struct Case {
     pub(super) application: String,
     accepted_in: String,
     home: String,
-    /// As the plan names it: `23`, `44`, `other`.
-    home_province: String,
-    trace: TraceContext,
+    pub(super) claim: Claim,
+    pub(super) trace: TraceContext,
 }
 
 impl Case {
+    pub(super) fn of(received: Received) -> Self {
+        let claim = match received.content {
+            Content::Application(claim) => *claim,
+            _ => Claim::default(),
+        };
+        Self {
+            business: received.business,
+            number: received.number,
+            application: received.application,
+            accepted_in: received.accepted_in,
+            home: received.home,
+            claim,
+            trace: received.trace,
+        }
+    }
+
+    pub(super) fn turn(&self) -> usize {
+        turn_of(&self.number)
+    }
+
+    /// What speaks against it, once these kinds of paper came too.
+    pub(super) fn objections(&self, papers: &[String]) -> Vec<Objection> {
+        let mut claim = self.claim.clone();
+        claim.papers.extend(papers.iter().map(|kind| (kind.clone(), String::new())));
+        regulation::objections(self.business, &claim, today())
+    }
+
     pub(super) fn report(&self, what: Happening) -> Report {
         Report {
             business: self.business,
@@ -147,39 +214,51 @@ impl Case {
     }
 }
 
-/// The submitting side of accept and forward: now and then withdraws, hands in what is asked.
-async fn follow(desk: &Desk, case: &Case, form: &Form) -> Option<()> {
-    if desk.settings.role == Role::Platform && desk.round(|round| round.once_in("withdraw", 12)) {
+/// The submitting side of accept and forward: withdraws, or hands in what is asked.
+async fn follow(desk: &Desk, case: &Case, form: &Form, manner: Manner) -> Option<()> {
+    if manner == Manner::Withdraws && withdraw(desk, case, "申请人自愿撤回").await? {
+        return Some(());
+    }
+    let over = |s: &crate::sim::desk::Standing| s.decided || s.expired;
+    let standing = desk.until(&case.number, |s| over(s) || s.asked).await?;
+    if !over(&standing) && manner == Manner::GivesUp {
         desk.think().await;
-        desk.books.withdrawal(&case.number, "asked");
-        let report =
-            Report { reason: "申请人自愿撤回".into(), ..case.report(Happening::Withdrawn) };
-        match tell(desk, &report).await? {
-            Said::Done(_) => {
-                desk.books.withdrawal(&case.number, "accepted");
-                return Some(());
-            }
-            // Decided meanwhile: the decision is on its way.
-            Said::Refused(_) | Said::Unclear => desk.books.withdrawal(&case.number, "refused"),
+        if withdraw(desk, case, "材料无法补齐，自愿撤回").await? {
+            return Some(());
         }
     }
-    let standing = desk.until(&case.number, |s| s.decided || s.asked).await?;
-    if !standing.decided {
+    if !over(&standing) && manner != Manner::Silent {
         desk.think().await;
-        supplement(desk, case, "按补正通知提交").await?;
+        let kinds = if manner == Manner::Empty { Vec::new() } else { standing.missing };
+        supplement(desk, case, &kinds, "按补正通知提交").await?;
     }
-    let standing = desk.until(&case.number, |s| s.decided).await?;
+    let standing = desk.until(&case.number, over).await?;
     // What is paid is not granted a second time.
     let paid = standing.granted && matches!(form.action(), "" | "1");
     let once_only = !matches!(&form.body, Body::Assistance(body) if body.kind == "3");
-    if paid && once_only && desk.round(|round| round.once_in("draw twice", 5)) {
-        found_twice(desk, form, &case.home_province).await?;
+    if paid && once_only && case.turn() % 2 == 1 {
+        found_twice(desk, form).await?;
     }
     Some(())
 }
 
-pub(super) async fn supplement(desk: &Desk, case: &Case, words: &str) -> Option<()> {
-    let papers = papers(desk, 2);
+/// Withdraws; `false` when it was decided meanwhile: the decision is on its way.
+pub(super) async fn withdraw(desk: &Desk, case: &Case, words: &str) -> Option<bool> {
+    desk.books.withdrawal(&case.number, "asked");
+    let report = Report { reason: words.into(), ..case.report(Happening::Withdrawn) };
+    let taken = matches!(tell(desk, &report).await?, Said::Done(..));
+    desk.books.withdrawal(&case.number, if taken { "accepted" } else { "refused" });
+    Some(taken)
+}
+
+/// Hands in papers of these kinds; of none, something that proves nothing.
+pub(super) async fn supplement(
+    desk: &Desk,
+    case: &Case,
+    kinds: &[String],
+    words: &str,
+) -> Option<()> {
+    let papers = papers(case, kinds);
     let report =
         Report { papers, reason: words.into(), ..case.report(Happening::SupplementSubmitted) };
     if let Said::Refused(reason) = tell(desk, &report).await? {
@@ -188,53 +267,43 @@ pub(super) async fn supplement(desk: &Desk, case: &Case, words: &str) -> Option<
     Some(())
 }
 
-pub(super) fn papers(desk: &Desk, count: usize) -> Vec<Paper> {
-    let mut forms = desk.forms.lock().unwrap_or_else(PoisonError::into_inner);
-    (0..count)
-        .map(|_| {
-            let kind = forms.people.cycle.next("material");
-            forms.people.paper(&kind)
-        })
-        .collect()
+/// Papers of these kinds, the same for the same case.
+pub(super) fn papers(case: &Case, kinds: &[String]) -> Vec<Paper> {
+    let seed = case.number.bytes().fold(7_u64, |sum, b| sum.wrapping_mul(31) + u64::from(b));
+    let mut dice = Dice::new(seed);
+    let other = ["999".to_owned()];
+    let kinds = if kinds.is_empty() { &other } else { kinds };
+    kinds.iter().map(|kind| Paper::made(kind, &mut dice, false)).collect()
 }
 
-/// The handling side: takes a case up and decides it, or checks a couple.
+/// The handling side: takes a case up, asks for what is missing, and decides.
 pub(super) async fn handle(desk: &Desk, received: Received) -> Option<()> {
-    let Content::Application { married, reissue, .. } = received.content else { return None };
-    let case = Case {
-        business: received.business,
-        number: received.number,
-        application: received.application,
-        accepted_in: received.accepted_in,
-        home: received.home,
-        home_province: String::new(),
-        trace: received.trace,
-    };
+    let case = Case::of(received);
     desk.think().await;
     if case.business.of_couples() {
-        return registry::check(desk, &case, married, reissue).await;
+        return registry::check(desk, &case).await;
     }
     if !progress(desk, &case.report(Happening::Accepted)).await? {
         return None;
     }
     desk.think().await;
-    if desk.round(|round| round.once_in("supplement", 5)) {
-        let missing: Vec<String> = papers(desk, 2).into_iter().map(|paper| paper.kind).collect();
-        let report = Report {
-            missing,
-            reason: "材料不全，请补正".into(),
-            ..case.report(Happening::SupplementRequested)
-        };
-        if !progress(desk, &report).await? {
-            return None;
-        }
-        let standing = desk.until(&case.number, |s| s.supplemented || s.withdrawn).await?;
-        if standing.withdrawn {
-            return None;
-        }
+    let mut verdict = regulation::verdict(&case.objections(&[]), false);
+    if let Verdict::Ask(kinds) = verdict {
+        verdict = ask(desk, &case, &kinds).await?;
         desk.think().await;
     }
-    let decision = decide(desk, &case);
+    // The township looks first and reports to the county.
+    if case.business == Business::Child
+        && !progress(desk, &case.report(Happening::Reviewed)).await?
+    {
+        return None;
+    }
+    let spot = regulation::on_the_spot(case.business, case.turn());
+    let reason = match (verdict, spot) {
+        (Verdict::Deny(reason), _) | (Verdict::Grant, Some(reason)) => Some(reason),
+        _ => None,
+    };
+    let decision = decision(&case, reason);
     let (granted, facts) = (decision.granted, decision.facts());
     let report = Report { decision: Some(decision), ..case.report(Happening::Decided) };
     if progress(desk, &report).await? {
@@ -243,13 +312,30 @@ pub(super) async fn handle(desk: &Desk, received: Received) -> Option<()> {
     Some(())
 }
 
-fn decide(desk: &Desk, case: &Case) -> Decision {
-    let today = today();
-    let reason = desk.round(|round| {
-        let name = format!("refuse {}", case.business.code());
-        round.once_in(&name, 3).then(|| round.among(&format!("{name} for"), reasons(desk, case)))
-    });
-    let granted = reason.is_none();
+/// Asks once for all that is missing (一次性告知), and judges anew with what comes; `None` when the
+/// case ends over it.
+async fn ask(desk: &Desk, case: &Case, kinds: &[&str]) -> Option<Verdict> {
+    let report = Report {
+        missing: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+        reason: "材料不全，请补正".into(),
+        ..case.report(Happening::SupplementRequested)
+    };
+    if !progress(desk, &report).await? {
+        return None;
+    }
+    if regulation::never_answers(&case.claim) {
+        desk.think().await;
+        let report = Report { reason: "逾期未补正".into(), ..case.report(Happening::Expired) };
+        progress(desk, &report).await?;
+        return None;
+    }
+    let standing = desk.until(&case.number, |s| s.supplemented || s.withdrawn).await?;
+    let verdict = regulation::verdict(&case.objections(&standing.papers), true);
+    (!standing.withdrawn).then_some(verdict)
+}
+
+fn decision(case: &Case, reason: Option<&str>) -> Decision {
+    let (today, granted) = (today(), reason.is_none());
     Decision {
         granted,
         day: today,
@@ -260,7 +346,7 @@ fn decide(desk: &Desk, case: &Case) -> Decision {
         } else {
             "经审核不符合规定条件，可申请复核".into()
         },
-        reason_code: reason.unwrap_or_default(),
+        reason_code: reason.unwrap_or_default().into(),
         amount_fen: match (granted, case.business) {
             (false, _) => 0,
             (true, Business::Child) => 120_000,
@@ -268,41 +354,37 @@ fn decide(desk: &Desk, case: &Case) -> Decision {
             (true, Business::Assistance) => 71_500,
             (true, _) => 15_420,
         },
-        // Subsidies and the old-age allowance from the month of application, and where the household
-        // moved, from the one after the last; a child's from the next (次月).
-        paid_from: granted.then(|| match case.business {
-            Business::Subsidy | Business::OldAge => today,
-            _ => today.checked_add(1.month()).unwrap_or(today),
-        }),
+        paid_from: if granted { first_month(case, today) } else { None },
         certificate: String::new(),
     }
 }
 
-fn reasons(desk: &Desk, case: &Case) -> &'static [&'static str] {
-    match (case.business, desk.settings.role) {
-        (Business::Subsidy, Role::National) => &["35", "99", "34", "33", "32", "31"],
-        (Business::Subsidy, _) => {
-            &["11", "12", "13", "14", "15", "16", "17", "18", "31", "32", "33", "34", "35", "99"]
-        }
-        (Business::OldAge, _) => &["26", "27", "19", "31", "35"],
-        (Business::Assistance, _) => &["28", "29", "30", "33", "34"],
-        _ => &["21", "22", "23", "24"],
+/// The subsidies from the month of application (国发〔2015〕52号), a child's from the next; what moved
+/// from the month after the last one that was paid elsewhere.
+fn first_month(case: &Case, today: Date) -> Option<Date> {
+    let applied = case.claim.day.unwrap_or(today);
+    let next = |day: Date| day.checked_add(1.month()).ok();
+    match (case.business, case.claim.get("action")) {
+        (Business::Child | Business::Assistance, _) => next(today),
+        (_, "6") => next(format!("{}-01", case.claim.get("last paid")).parse().ok()?),
+        (_, "3" | "5") => None,
+        (_, "2") => next(today),
+        _ => Some(applied),
     }
 }
 
-/// Reports a step of the handling side; `false` when the case was withdrawn meanwhile.
+/// Reports a step of the handling side; `false` when the case ended meanwhile.
 pub(super) async fn progress(desk: &Desk, report: &Report) -> Option<bool> {
-    match tell(desk, report).await? {
-        Said::Done(_) | Said::Unclear => Some(true),
-        Said::Refused(reason) => {
-            let withdrawn = desk.until(&report.number, |s| s.withdrawn);
-            if tokio::time::timeout(EXPLANATION, withdrawn).await.is_err() {
-                let what = report.what.word();
-                desk.books.problem(format!("{what} was refused: {reason}"));
-            }
-            Some(false)
+    let Said::Refused(reason) = tell(desk, report).await? else { return Some(true) };
+    for _ in 0..LOOKS {
+        let told = desk.gateway.look(&report.application).await?;
+        if matches!(told["state"].as_str(), Some("WITHDRAWN" | "EXPIRED" | "NO_SHOW")) {
+            return Some(false);
         }
+        tokio::time::sleep(PAUSE).await;
     }
+    desk.books.problem(format!("{} was refused: {reason}", report.what.word()));
+    Some(false)
 }
 
 pub(super) async fn tell(desk: &Desk, report: &Report) -> Option<Said> {

@@ -18,12 +18,12 @@ mod world;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     model::clock,
     simulation::{weather::Weather, world::World},
-    store::Bug,
+    store::{Bug, Store},
 };
 
 /// Seeds that every test run tries.
@@ -92,7 +92,7 @@ fn run(seed: u64, bug: Option<Bug>) -> Run {
     run
 }
 
-/// Calms the weather and waits until nobody has anything to do. An operator replays what is parked.
+/// Calms the weather and waits until nobody has anything to do.
 async fn rest(world: &Arc<World>) {
     world.note("calm");
     world.with(|state| state.weather = Weather::default());
@@ -104,18 +104,24 @@ async fn rest(world: &Arc<World>) {
             // Whoever waits for papers that never come waits in vain.
             world.jump(40 * world::DAY);
         }
-        let parked = store.parked().await.unwrap();
-        let due = store.totals().await.unwrap().outbox().due;
-        if !parked.is_empty() {
-            world.note(&format!("an operator replays {}", parked.len()));
-            store.revive(parked.iter().map(|delivery| delivery.delivery).collect()).await.unwrap();
-        }
-        quiet = if world.is_idle() && due == 0 && parked.is_empty() { quiet + 1 } else { 0 };
+        // A gateway that has just been killed never answers.
+        let waits = timeout(Duration::from_secs(10), waits(world, &*store)).await;
+        quiet = if world.is_idle() && waits == Ok(0) { quiet + 1 } else { 0 };
         if quiet == 3 {
             return;
         }
     }
     world.fault("did not come to rest".into());
+}
+
+/// How many deliveries wait. An operator replays those that are parked.
+async fn waits(world: &World, store: &dyn Store) -> usize {
+    let parked = store.parked().await.unwrap();
+    if !parked.is_empty() {
+        world.note(&format!("an operator replays {}", parked.len()));
+        store.revive(parked.iter().map(|delivery| delivery.delivery).collect()).await.unwrap();
+    }
+    usize::try_from(store.totals().await.unwrap().outbox().due).unwrap()
 }
 
 fn told(seed: u64, run: &Run) -> String {

@@ -313,6 +313,9 @@ impl World {
     pub(super) async fn blows(self: Arc<Self>) {
         for _ in 0..self.weather(|w| w.blows) {
             sleep(millis(300, 5000)).await;
+            if self.weather(|w| w.blows) == 0 {
+                return; // It is calm.
+            }
             match below(6) {
                 0 | 1 => _ = self.kill("a blow"),
                 2 => self.stop().await,

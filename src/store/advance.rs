@@ -176,6 +176,9 @@ pub fn detail(event: &pb::ApplicationEvent) -> Vec<u8> {
         decision: event.decision.clone(),
         deadline: event.deadline.clone(),
         last_paid_month: event.last_paid_month.clone(),
+        checks: event.checks.clone(),
+        withdrawn_by: event.withdrawn_by,
+        receipt_number: event.receipt_number.clone(),
         ..Default::default()
     }
     .encode_to_vec()
@@ -220,6 +223,24 @@ pub fn event_entry(
         what: event.as_str_name().to_owned(),
         state: state.as_str_name().to_owned(),
         content,
+    }
+}
+
+/// What the leaf of a purged application says happened.
+pub const PURGED: &str = "PURGED";
+
+/// The audit entry of an application whose content was purged.
+pub fn purge_entry(id: &[u8; 16], version: i64, state: State, now: i64) -> Entry {
+    Entry {
+        kind: Kind::Operation,
+        time: now,
+        party: "gateway".into(),
+        system: String::new(),
+        application: uuid::Uuid::from_bytes(*id).to_string(),
+        sequence: version,
+        what: PURGED.into(),
+        state: state.as_str_name().into(),
+        content: String::new(),
     }
 }
 

@@ -11,6 +11,10 @@ mod disorder;
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod proof;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod shared;
 
 use std::{
@@ -32,6 +36,7 @@ use crate::{
     },
     store::{
         Postgres, Sqlite, Store, Terms,
+        proof::Report,
         rows::{
             Accepted, Applied, Change, DeliveryKind, IdempotencyKey, Lease, NewApplication,
             Recalled, Refusal, Settlement,
@@ -152,6 +157,39 @@ impl Place {
                 };
                 rows.iter().map(leaf).collect()
             }
+        }
+    }
+
+    /// The store held against its log.
+    async fn prove(&self) -> Report {
+        let vault = Vault::new(&[1; 32]).unwrap();
+        let tell = &mut |_: &'static str, _, _| {};
+        match self.engine {
+            Engine::Sqlite => {
+                let connection = crate::store::sqlite::proof::open(&self.file(), &vault).unwrap();
+                crate::store::sqlite::proof::prove(&connection, &vault, tell).unwrap()
+            }
+            Engine::Postgres => {
+                crate::store::postgres::proof::prove(&self.url(), &vault, tell).await.unwrap()
+            }
+        }
+    }
+
+    /// Fails unless the store agrees with its log.
+    async fn agrees(&self) -> Report {
+        let report = self.prove().await;
+        assert_eq!(report.wrong, 0, "{:?}", report.findings);
+        report
+    }
+
+    /// Changes what is stored behind the store's back.
+    fn change(&self, sql: &str) {
+        match self.engine {
+            Engine::Sqlite => {
+                let file = rusqlite::Connection::open(self.file()).unwrap();
+                assert!(file.execute(sql, []).unwrap() > 0, "{sql} changed nothing");
+            }
+            Engine::Postgres => drop(self.sql(sql.to_owned())),
         }
     }
 

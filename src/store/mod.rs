@@ -6,8 +6,10 @@
 pub mod advance;
 #[cfg(test)]
 mod contract;
+pub mod copies;
 mod holding;
 mod postgres;
+pub mod proof;
 mod record;
 pub mod rows;
 mod shares;
@@ -34,7 +36,7 @@ use crate::{
     model::{calendar::Calendar, divisions::Divisions, pb},
     store::{
         rows::{
-            Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
+            Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
             NewApplication, ParkedDelivery, Recalled, Settlement,
         },
         totals::Totals,
@@ -134,6 +136,20 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Any [`StoreError`].
     async fn forget(&self, before: i64) -> Result<usize, StoreError>;
+
+    /// Erases the content of up to `limit` applications that ended before `before` (microseconds
+    /// UTC), each with its leaf; returns how many. Reading one then says that there is none. What
+    /// is open or paid stays, and what still has something to send, a running clock or a kept key.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn purge(&self, before: i64, limit: usize) -> Result<usize, StoreError>;
+
+    /// How many applications [`Store::purge`] would purge, and how many it would hold back.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn expired(&self, before: i64) -> Result<Expired, StoreError>;
 
     /// What is needed to decide who may do what with an application; cheap.
     ///

@@ -383,3 +383,12 @@ pub struct Exchanged {
     /// When it was created, microseconds UTC.
     pub created: i64,
 }
+
+/// Applications whose time is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Those that a purge takes.
+    pub due: i64,
+    /// Those that it holds back: something is still to be sent, a clock runs, a key is kept.
+    pub held_back: i64,
+}

@@ -10,6 +10,15 @@ use serde_json::Value;
 
 use crate::harness::{Schema, TONGBAN, on_postgres, repository, until};
 
+const BUSINESSES: [&str; 6] = [
+    "marriage_registration",
+    "divorce_registration",
+    "disability_subsidy",
+    "child_recognition",
+    "old_age_allowance",
+    "social_assistance",
+];
+
 /// Runs the demo in a folder of its own and reads the one JSON object it prints.
 async fn demo(arguments: &[&str]) -> Value {
     let folder = std::env::temp_dir().join(format!("tongban-it-{}", uuid::Uuid::new_v4()));
@@ -50,7 +59,7 @@ fn number(value: &Value, name: &str) -> i64 {
 
 /// Nothing lost, doubled, parked or altered; everybody who asked was answered.
 fn sound(counts: &Value, report: &Value) {
-    for name in ["lost", "duplicated", "parked", "altered"] {
+    for name in ["lost", "duplicated", "parked", "altered", "disagreed"] {
         assert_eq!(number(counts, name), 0, "{name}: {report:#}");
     }
     let submitted = number(counts, "submitted");
@@ -58,8 +67,9 @@ fn sound(counts: &Value, report: &Value) {
     for name in ["accepted", "delivered"] {
         assert_eq!(number(counts, name), submitted, "{name}: {report:#}");
     }
-    // Who withdrew gets no decision; the other side is told of either.
-    let ended = number(counts, "decided") + number(counts, "withdrawn");
+    // Who withdrew or never came gets no decision; the other side is told of each.
+    let ended = ["decided", "withdrawn", "lapsed", "waiting"].map(|name| number(counts, name));
+    let ended: i64 = ended.iter().sum();
     assert_eq!(ended, submitted, "{report:#}");
     assert_eq!(number(counts, "notified"), submitted, "{report:#}");
 }
@@ -68,14 +78,7 @@ fn whole(report: &Value, applications: i64) {
     sound(report, report);
     assert_eq!(number(report, "submitted"), applications, "{report:#}");
     let mut sum = 0;
-    for business in [
-        "marriage_registration",
-        "divorce_registration",
-        "disability_subsidy",
-        "child_recognition",
-        "old_age_allowance",
-        "social_assistance",
-    ] {
+    for business in BUSINESSES {
         for direction in ["inbound", "outbound"] {
             let counts = &report["businesses"][business][direction];
             sound(counts, report);
@@ -90,10 +93,38 @@ fn whole(report: &Value, applications: i64) {
         assert_eq!(number(&report["watch"], name), 0, "{report:#}");
     }
     assert_eq!(number(report, "problems"), 0, "{report:#}");
-    // Refusals, supplements, withdrawals, moved households, clocks that ran out.
-    let kinds =
-        ["denied", "supplemented", "moved", "withdrawn", "lapsed", "refusedByRule", "foundTwice"];
-    for name in kinds {
+    for name in ["granted", "denied", "supplemented", "moved", "withdrawn", "waiting", "toCheck"] {
+        assert!(number(report, name) > 0, "no {name}: {report:#}");
+    }
+    for name in ["refusedByRule", "foundTwice", "absent"] {
+        assert!(number(report, name) > 0, "no {name}: {report:#}");
+    }
+}
+
+/// Every business shows, both ways, what the regulation makes of it.
+fn shows(report: &Value) {
+    let ways = ["inbound", "outbound"];
+    for business in BUSINESSES {
+        let both = &report["businesses"][business];
+        for name in ["toCheck", "refusedByRule", "foundTwice"] {
+            let each = ways.map(|way| number(&both[way], name));
+            assert!(each.iter().all(|count| *count > 0), "{business}: {name} {each:?}: {report:#}");
+        }
+        let withdrawn: i64 = ways.iter().map(|way| number(&both[*way], "withdrawn")).sum();
+        assert!(withdrawn > 0, "{business}: nobody withdrew: {report:#}");
+        if business != "divorce_registration" {
+            for way in ways {
+                let decided = ["granted", "denied"].map(|name| number(&both[way], name));
+                assert!(decided.iter().all(|count| *count > 0), "{business}: {decided:?}");
+            }
+        }
+    }
+    let moved = ways.map(|way| number(&report["businesses"]["disability_subsidy"][way], "moved"));
+    assert!(moved.iter().all(|count| *count > 0), "{moved:?}: {report:#}");
+    for name in ["lapsed", "reviewed", "archivesAsked", "archivesOfOurs", "annulled"] {
+        assert!(number(report, name) > 0, "no {name}: {report:#}");
+    }
+    for name in ["toldOfSecond", "toldToStop"] {
         assert!(number(report, name) > 0, "no {name}: {report:#}");
     }
 }
@@ -109,9 +140,10 @@ fn faulty(report: &Value) {
 }
 
 #[tokio::test]
-async fn a_demo_loses_and_doubles_nothing() {
-    let report = demo(&["--applications", "60"]).await;
-    whole(&report, 60);
+async fn a_demo_shows_every_business_and_loses_and_doubles_nothing() {
+    let report = demo(&["--applications", "120"]).await;
+    whole(&report, 120);
+    shows(&report);
 }
 
 #[tokio::test]

@@ -201,6 +201,11 @@ impl House {
         }
     }
 
+    /// Process id of the gateway.
+    pub(crate) fn pid(&self) -> String {
+        self.child.as_ref().unwrap().id().to_string()
+    }
+
     /// SIGTERM, and how it ended.
     pub(crate) async fn stop(&mut self) -> std::process::ExitStatus {
         let mut child = self.child.take().unwrap();

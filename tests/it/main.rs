@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod backup;
 mod benefits;
 mod cli;
 mod clients;
@@ -37,9 +38,14 @@ mod receiver;
 mod reconcile;
 mod replicas;
 mod restart;
+mod retention;
 mod routing;
+mod samples;
+mod shutdown;
+mod soak;
 mod submit;
 mod traces;
+mod upgrade;
 mod verification;
 mod watch;
 mod world;

@@ -21,14 +21,38 @@ pub(super) struct Cell {
     pub parked: usize,
     /// Arrived with other content than was sent.
     pub altered: usize,
+    /// Taken, or not, against the regulation.
+    pub disagreed: usize,
+    /// Taken with questions that the handling side has to look into.
+    pub to_check: usize,
+    /// Decided for.
+    pub granted: usize,
     /// Decided against.
     pub denied: usize,
     /// Papers were asked for and handed in.
     pub supplemented: usize,
     /// A benefit that moved with its household.
     pub moved: usize,
-    /// Divorces that nobody came for: deemed withdrawn.
+    /// Over by time: papers that never came.
     pub lapsed: usize,
+    /// Divorces in their cooling-off period.
+    pub waiting: usize,
+    /// Sent besides: couples that booked and never came.
+    pub absent: usize,
+    /// Sent besides: archives that the hub asked us for.
+    pub archives_here: usize,
+    /// Places that paid and were told that they no longer do.
+    pub told_to_stop: usize,
+    /// Marriages that a court annulled afterwards.
+    pub annulled: usize,
+    /// A township reported to its county.
+    pub reviewed: usize,
+    /// An archive was asked for.
+    pub archives: usize,
+    /// The first applicant's side was told that somebody applied again.
+    pub told_twice: usize,
+    /// Sent to be refused, taken with a question because the hub was silent, and denied at home.
+    pub let_through: usize,
     /// Submitted besides and refused, as had to be: excluded by a rule.
     pub excluded: usize,
     /// Submitted besides and refused, as had to be: open or paid already.
@@ -42,8 +66,10 @@ pub(super) struct Outcome {
     pub cells: BTreeMap<(String, &'static str), Cell>,
     pub total: Cell,
     pub planned: usize,
-    /// Refused by the gateway at intake; there should be none.
+    /// Refused by the gateway at intake against the regulation; there should be none.
     pub refused: usize,
+    /// Cases that people are at work on.
+    pub busy: usize,
     pub restarts: usize,
     pub seconds: f64,
     /// The time ran out.
@@ -56,12 +82,16 @@ pub(super) struct Outcome {
     watch: Value,
 }
 
+const MARRIAGE: &str = "marriage_registration";
+
 #[derive(Deserialize)]
 struct Books {
     party: String,
     submitted: Vec<Case>,
     handled: Vec<Case>,
     problems: Vec<String>,
+    #[serde(default)]
+    busy: usize,
     #[serde(default)]
     probes: Vec<Probe>,
     faults: Value,
@@ -97,11 +127,22 @@ struct Case {
     effects: BTreeMap<String, u32>,
     #[serde(default)]
     moved: bool,
-    /// Nobody came for the divorce certificate.
+    /// The cooling-off period runs.
     #[serde(default)]
-    lapsed: bool,
+    waits: bool,
+    /// The benefit is now paid elsewhere, of which the place that paid must hear.
+    #[serde(default)]
+    moved_away: bool,
     #[serde(default)]
     outcome: Option<String>,
+    #[serde(default)]
+    checks: Vec<String>,
+    #[serde(default)]
+    unasked: Vec<String>,
+    #[serde(default)]
+    besides: bool,
+    #[serde(default)]
+    annulled: bool,
 }
 
 impl Case {
@@ -114,6 +155,79 @@ impl Case {
     }
 }
 
+/// How far a case came.
+struct End {
+    delivered: bool,
+    decided: bool,
+    denied: bool,
+    told: bool,
+    withdrawn: bool,
+    lapsed: bool,
+    waiting: bool,
+    all_the_way: bool,
+}
+
+impl End {
+    fn of(case: &Case, receiver: Option<&Case>) -> Self {
+        let couple = matches!(&*case.business, "marriage_registration" | "divorce_registration");
+        let delivered = receiver.is_some_and(|receiver| receiver.has("APPLICATION"));
+        let withdrawn = case.withdrawal == "accepted";
+        let lapsed = case.has("EXPIRED") || case.has("ABSENT");
+        // Both sides know that it runs: the check passed, or the proof of the marriage arrived.
+        let stopped = receiver.is_some_and(|receiver| receiver.has("PAYS_NO_LONGER"));
+        let proven = receiver.is_some_and(|receiver| receiver.has("SUPPLEMENT_SUBMITTED"));
+        let waiting = case.waits && (case.has("CHECK_PASSED") || proven);
+        let (decided, told) = if couple {
+            let registered = case.decided.as_deref() == Some("GRANTED");
+            let stored = receiver.is_some_and(|receiver| receiver.has("RESULT"));
+            let annulled = receiver.is_none_or(|one| !one.annulled) || case.has("ANNULLED");
+            let heard = receiver.is_some_and(|receiver| receiver.has("DECISION"));
+            let over =
+                case.decided.is_some() && annulled && if registered { stored } else { heard };
+            (case.decided.is_some(), over)
+        } else {
+            let decided = receiver.is_some_and(|receiver| receiver.decided.is_some());
+            (decided, case.has("DECISION"))
+        };
+        let reached = receiver.is_some_and(|receiver| receiver.has("WITHDRAWN"));
+        let denied = [&case.outcome, &case.decided].iter().any(|o| o.as_deref() == Some("DENIED"));
+        Self {
+            delivered,
+            decided,
+            denied,
+            told,
+            withdrawn,
+            lapsed,
+            waiting,
+            all_the_way: case.accepted.is_some()
+                && if withdrawn {
+                    reached || !delivered
+                } else {
+                    (told || lapsed || waiting) && (stopped || !case.moved_away)
+                },
+        }
+    }
+}
+
+/// A case that did not end as it should, in words.
+fn described(case: &Case, receivers: &[&Case], (doubled, altered): (bool, bool)) -> String {
+    let effects = receivers.first().map(|receiver| format!("{:?}", receiver.effects));
+    let unasked = match case.unasked.join(", ") {
+        rules if rules.is_empty() => rules,
+        rules => format!("DISAGREED: taken without asking {rules}, "),
+    };
+    format!(
+        "{} {} ({}): {}{}{unasked}told {:?}, receiver {}",
+        case.business,
+        case.number,
+        case.application_id,
+        if doubled { "DOUBLED, " } else { "" },
+        if altered { "ALTERED, " } else { "" },
+        case.effects,
+        effects.unwrap_or_else(|| "has nothing".into()),
+    )
+}
+
 impl Outcome {
     pub(super) fn count(books: &[Value], parked: &HashSet<String>, planned: usize) -> Self {
         let books: Vec<Books> =
@@ -124,6 +238,7 @@ impl Outcome {
             for case in &one.handled {
                 handled.entry(&case.number).or_default().push(case);
             }
+            outcome.busy += one.busy;
             outcome.problems.extend(one.problems.iter().map(|p| format!("{}: {p}", one.party)));
             outcome.add_faults(&one.faults);
             if !one.watch.is_null() {
@@ -142,7 +257,7 @@ impl Outcome {
             }
             for case in &one.submitted {
                 let receivers = handled.remove(case.number.as_str()).unwrap_or_default();
-                let cell = outcome.one(case, &receivers, parked);
+                let cell = outcome.one((case, &one.party), &receivers, parked);
                 let key = (case.business.clone(), direction);
                 outcome.cells.entry(key).or_default().add(cell);
                 outcome.total.add(cell);
@@ -155,67 +270,66 @@ impl Outcome {
         outcome
     }
 
-    fn one(&mut self, case: &Case, receivers: &[&Case], parked: &HashSet<String>) -> Cell {
-        if case.refused.is_some() {
-            self.refused += 1;
-        }
+    fn one(
+        &mut self,
+        (case, party): (&Case, &str),
+        receivers: &[&Case],
+        parked: &HashSet<String>,
+    ) -> Cell {
+        let end = End::of(case, receivers.first().copied());
         let accepted = case.accepted.is_some();
-        let couple = matches!(&*case.business, "marriage_registration" | "divorce_registration");
-        let receiver = receivers.first();
-        let delivered = receiver.is_some_and(|receiver| receiver.has("APPLICATION"));
-        let withdrawn = case.withdrawal == "accepted";
-        let (decided, told) = if couple {
-            let registered = case.decided.as_deref() == Some("GRANTED");
-            let stored = receiver.is_some_and(|receiver| receiver.has("RESULT"));
-            let over = case.decided.is_some() && (stored || !registered);
-            (case.decided.is_some(), over || case.lapsed)
-        } else {
-            let decided = receiver.is_some_and(|receiver| receiver.decided.is_some());
-            (decided, case.has("DECISION"))
-        };
-        let reached = receiver.is_some_and(|receiver| receiver.has("WITHDRAWN"));
-        let all_the_way = accepted && if withdrawn { reached || !delivered } else { told };
         let parked = parked.contains(&case.application_id);
         let doubled =
             receivers.len() > 1 || case.doubled() || receivers.iter().any(|case| case.doubled());
         let differs = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && a != b;
         let altered = receivers.iter().any(|receiver| {
             differs(&case.facts, &receiver.facts)
-                || (told && differs(&case.decision_facts, &receiver.decision_facts))
+                || (end.told && differs(&case.decision_facts, &receiver.decision_facts))
         });
-        self.latencies.extend(case.latency_micros);
-        if !all_the_way || doubled || altered {
-            let effects = receiver.map(|receiver| format!("{:?}", receiver.effects));
-            self.open.push(format!(
-                "{} {} ({}): {}{}told {:?}, receiver {}",
-                case.business,
-                case.number,
-                case.application_id,
-                if doubled { "DOUBLED, " } else { "" },
-                if altered { "ALTERED, " } else { "" },
-                case.effects,
-                effects.unwrap_or_else(|| "has nothing".into()),
-            ));
+        // What had to be refused and was let through must be denied at home.
+        let slipped = case.besides && end.told && !end.denied;
+        let disagreed = !case.unasked.is_empty() || case.refused.is_some() || slipped;
+        self.refused += usize::from(case.refused.is_some());
+        if !case.besides {
+            self.latencies.extend(case.latency_micros);
+        }
+        if !end.all_the_way || doubled || altered || disagreed {
+            self.open.push(described(case, receivers, (doubled, altered)));
+        }
+        let always = Cell {
+            lost: (accepted && !end.all_the_way && !parked).into(),
+            duplicated: doubled.into(),
+            parked: parked.into(),
+            altered: altered.into(),
+            disagreed: disagreed.into(),
+            ..Cell::default()
+        };
+        if case.besides {
+            let absent = usize::from(case.has("ABSENT"));
+            let archives_here = usize::from(case.business == MARRIAGE && party == "national");
+            let let_through = 1 - absent - archives_here;
+            return Cell { let_through, absent, archives_here, ..always };
         }
         Cell {
             submitted: 1,
             accepted: accepted.into(),
-            delivered: delivered.into(),
-            decided: decided.into(),
-            notified: all_the_way.into(),
-            withdrawn: (withdrawn || case.lapsed).into(),
-            lost: (accepted && !all_the_way && !parked).into(),
-            duplicated: doubled.into(),
-            parked: parked.into(),
-            altered: altered.into(),
-            denied: [&case.outcome, &case.decided]
-                .iter()
-                .any(|o| o.as_deref() == Some("DENIED"))
-                .into(),
-            supplemented: receiver.is_some_and(|one| one.has("SUPPLEMENT_SUBMITTED")).into(),
-            moved: (case.moved && told).into(),
-            lapsed: case.lapsed.into(),
-            ..Cell::default()
+            delivered: end.delivered.into(),
+            decided: end.decided.into(),
+            notified: end.all_the_way.into(),
+            withdrawn: end.withdrawn.into(),
+            granted: (end.decided && !end.denied).into(),
+            supplemented: receivers.iter().any(|one| one.has("SUPPLEMENT_SUBMITTED")).into(),
+            moved: (case.moved && end.told && !end.denied).into(),
+            denied: end.denied.into(),
+            lapsed: end.lapsed.into(),
+            waiting: end.waiting.into(),
+            to_check: (!case.checks.is_empty()).into(),
+            told_twice: case.has("TOLD_TWICE").into(),
+            annulled: case.has("ANNULLED").into(),
+            told_to_stop: receivers.iter().any(|one| one.has("PAYS_NO_LONGER")).into(),
+            reviewed: case.has("REVIEWED").into(),
+            archives: case.has("ARCHIVE_ASKED").into(),
+            ..always
         }
     }
 
@@ -226,8 +340,13 @@ impl Outcome {
     }
 
     /// How many are all the way, or parked for a person to look at.
-    pub(super) fn settled(&self) -> usize {
-        self.total.accepted - self.total.lost
+    pub(super) const fn settled(&self) -> usize {
+        self.total.accepted.saturating_sub(self.total.lost)
+    }
+
+    /// Whether everything has been sent and has come to its end.
+    pub(super) const fn over(&self) -> bool {
+        self.busy == 0 && self.total.lost == 0
     }
 
     /// Milliseconds within which that share of submissions was answered.
@@ -243,6 +362,11 @@ impl Outcome {
         ensure!(total.duplicated == 0, "{} cases had an effect twice", total.duplicated);
         ensure!(total.altered == 0, "{} cases arrived altered", total.altered);
         ensure!(self.refused == 0, "{} applications were refused", self.refused);
+        ensure!(
+            total.disagreed == 0,
+            "{} cases went otherwise than the regulation has it",
+            total.disagreed
+        );
         ensure!(self.problems.is_empty(), "{} problems", self.problems.len());
         ensure!(
             !self.late && total.submitted == self.planned,
@@ -294,10 +418,22 @@ impl Cell {
         self.duplicated += other.duplicated;
         self.parked += other.parked;
         self.altered += other.altered;
+        self.disagreed += other.disagreed;
+        self.to_check += other.to_check;
+        self.granted += other.granted;
+        self.annulled += other.annulled;
+        self.reviewed += other.reviewed;
+        self.archives += other.archives;
+        self.told_twice += other.told_twice;
+        self.let_through += other.let_through;
+        self.archives_here += other.archives_here;
+        self.told_to_stop += other.told_to_stop;
         self.denied += other.denied;
+        self.absent += other.absent;
         self.supplemented += other.supplemented;
         self.moved += other.moved;
         self.lapsed += other.lapsed;
+        self.waiting += other.waiting;
         self.excluded += other.excluded;
         self.found_twice += other.found_twice;
     }
@@ -314,10 +450,22 @@ impl Cell {
             "duplicated": self.duplicated,
             "parked": self.parked,
             "altered": self.altered,
+            "disagreed": self.disagreed,
+            "toCheck": self.to_check,
+            "granted": self.granted,
             "denied": self.denied,
             "supplemented": self.supplemented,
             "moved": self.moved,
             "lapsed": self.lapsed,
+            "waiting": self.waiting,
+            "absent": self.absent,
+            "archivesOfOurs": self.archives_here,
+            "toldToStop": self.told_to_stop,
+            "annulled": self.annulled,
+            "reviewed": self.reviewed,
+            "archivesAsked": self.archives,
+            "toldOfSecond": self.told_twice,
+            "letThrough": self.let_through,
             "refusedByRule": self.excluded,
             "foundTwice": self.found_twice,
         })

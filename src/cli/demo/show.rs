@@ -42,67 +42,138 @@ impl Progress {
     }
 }
 
-/// The Chinese name of a business, as people at the desks say it.
-fn chinese(business: &str) -> &'static str {
-    match business {
-        "marriage_registration" => "结婚登记",
-        "divorce_registration" => "离婚登记",
-        "disability_subsidy" => "残疾补贴",
-        "child_recognition" => "儿童认定",
-        "old_age_allowance" => "高龄津贴",
-        "social_assistance" => "社会救助",
-        _ => "        ",
+/// The businesses in the order of the table: code, and the name that people at the desks say.
+const BUSINESSES: [(&str, &str, &str); 6] = [
+    ("marriage_registration", "结婚登记", "marriage"),
+    ("divorce_registration", "离婚登记", "divorce"),
+    ("disability_subsidy", "残疾补贴", "subsidy"),
+    ("child_recognition", "儿童认定", "child"),
+    ("old_age_allowance", "高龄津贴", "old age"),
+    ("social_assistance", "社会救助", "assistance"),
+];
+
+/// Which way: from the own platform, or from the others. A registry decides about couples itself;
+/// what travels is the check and the result.
+fn way(business: &str, direction: &str) -> &'static str {
+    let couples = business.starts_with("marriage") || business.starts_with("divorce");
+    match (couples, direction) {
+        (true, "outbound") => "23→hub",
+        (true, _) => "44→hub",
+        (false, "outbound") => "23→",
+        (false, _) => "→23",
     }
 }
 
 /// The columns: name, width, and what stands in them.
-type Column = (&'static str, fn(&Cell) -> usize);
+type Column = (&'static str, usize, fn(&Cell) -> usize);
 
-const COLUMNS: [Column; 13] = [
-    ("sent", |cell| cell.submitted),
-    ("taken", |cell| cell.accepted),
-    ("arrived", |cell| cell.delivered),
-    ("done", |cell| cell.decided),
-    ("denied", |cell| cell.denied),
-    ("asked", |cell| cell.supplemented),
-    ("moved", |cell| cell.moved),
-    ("withdr.", |cell| cell.withdrawn),
-    ("lapsed", |cell| cell.lapsed),
-    ("by rule", |cell| cell.excluded),
-    ("twice", |cell| cell.found_twice),
-    ("lost", |cell| cell.lost),
-    ("dup.", |cell| cell.duplicated),
+const COLUMNS: [Column; 16] = [
+    ("sent", 4, |cell| cell.submitted),
+    ("recv", 4, |cell| cell.delivered),
+    ("check", 5, |cell| cell.to_check),
+    ("asked", 5, |cell| cell.supplemented),
+    ("yes", 3, |cell| cell.granted),
+    ("no", 3, |cell| cell.denied),
+    ("wdrn", 4, |cell| cell.withdrawn),
+    ("late", 4, |cell| cell.lapsed),
+    ("wait", 4, |cell| cell.waiting),
+    ("told", 4, |cell| cell.notified),
+    ("move", 4, |cell| cell.moved),
+    ("rule", 4, |cell| cell.excluded),
+    ("twice", 5, |cell| cell.found_twice),
+    ("bad", 3, |cell| cell.disagreed + cell.altered),
+    ("lost", 4, |cell| cell.lost),
+    ("dup", 3, |cell| cell.duplicated),
 ];
 
-/// The outcome, a row per business and direction, within 120 columns.
+/// The heading of the table.
+fn heading() -> String {
+    let mut text = format!("{:<19} {:<6}", "", "");
+    for (name, width, _) in COLUMNS {
+        text.push_str(&format!(" {name:>width$}"));
+    }
+    text
+}
+
+/// What a row of the table begins with. A Chinese character is two columns wide.
+fn label(chinese: &str, name: &str, way: &str) -> String {
+    let width = 19 - chinese.chars().count() * 2 - usize::from(!chinese.is_empty());
+    let space = if chinese.is_empty() { "" } else { " " };
+    format!("{chinese}{space}{name:<width$} {way:<6}")
+}
+
+fn cells(cell: &Cell) -> String {
+    COLUMNS.iter().map(|(_, width, value)| format!(" {:>1$}", value(cell), width)).collect()
+}
+
+/// The outcome, a row per business and direction, within 100 columns.
 pub(super) fn table(outcome: &Outcome) -> String {
-    let mut text = format!("{:<21} {:<8} {:<4}", "business", "", "way");
-    for (name, _) in COLUMNS {
-        text.push_str(&format!("{:>1$} ", name, name.len().max(4)));
-    }
-    text.push('\n');
-    let mut row = |business: &str, way: &str, cell: &Cell| {
-        text.push_str(&format!("{business:<21} {} {way:<4}", chinese(business)));
-        for (name, value) in COLUMNS {
-            text.push_str(&format!("{:>1$} ", value(cell), name.len().max(4)));
+    let mut text = heading() + "\n";
+    for (code, chinese, name) in BUSINESSES {
+        for direction in ["outbound", "inbound"] {
+            let cell = outcome.cells.get(&(code.to_owned(), direction)).copied();
+            let label = label(chinese, name, way(code, direction));
+            match cell {
+                Some(cell) => text.push_str(&format!("{label}{}\n", cells(&cell))),
+                None => text.push_str(&format!("{label} none was sent\n")),
+            }
         }
-        text.push('\n');
-    };
-    for ((business, direction), cell) in &outcome.cells {
-        row(business, direction.trim_end_matches("bound"), cell);
     }
-    row("total", "", &outcome.total);
-    text + &format!(
-        "done: decided; asked: papers asked for and handed in; moved: the benefit moved with the household;\n\
-         lapsed: nobody came for the divorce certificate, deemed withdrawn; by rule, twice: sent besides,\n\
-         and refused as had to be. Parked {}, altered {}, refused unexpectedly {}.\n\
+    text.push_str(&format!("{}{}\n", label("", "total", ""), cells(&outcome.total)));
+    text + &legend(outcome)
+}
+
+fn legend(outcome: &Outcome) -> String {
+    let total = &outcome.total;
+    format!(
+        "recv: reached who decides; check: taken with open questions; asked: papers asked for, handed in;\n\
+         yes, no: decided; wdrn: withdrawn; late: papers never came; wait: in the cooling-off period;\n\
+         told: both sides know how it stands; move: moved with the household; rule, twice: sent besides\n\
+         and refused, as had to be; bad: altered, or taken or refused against the regulation.\n\
+         Township reports {}, archives asked for {} (ours {}), marriages annulled {}, told of a second\n\
+         application {}, told to pay no longer {}; besides: booked and never came {}, let through by a\n\
+         silent hub and denied at home {}.\n\
+         Parked {}, refused wrongly {}.\n\
          submit latency: p50 {:.1} ms, p99 {:.1} ms; {:.1} s; gateway restarted {} times",
-        outcome.total.parked,
-        outcome.total.altered,
+        total.reviewed,
+        total.archives,
+        total.archives_here,
+        total.annulled,
+        total.told_twice,
+        total.told_to_stop,
+        total.absent,
+        total.let_through,
+        total.parked,
         outcome.refused,
         outcome.latency(50),
         outcome.latency(99),
         outcome.seconds,
         outcome.restarts
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_at_most_a_hundred_columns_wide_and_stands_in_both_readmes() {
+        let wide = |line: &str| -> usize {
+            line.chars().map(|c| if c > '\u{2e80}' { 2 } else { 1 }).sum()
+        };
+        for line in table(&Outcome::default()).lines() {
+            assert!(wide(line) <= 100, "{} columns: {line}", wide(line));
+        }
+        for name in ["README.md", "README.zh-CN.md"] {
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(text.contains(&heading()), "{name} lacks the heading");
+            for (code, chinese, short) in BUSINESSES {
+                for direction in ["outbound", "inbound"] {
+                    let label = label(chinese, short, way(code, direction));
+                    assert!(text.contains(&label), "{name} lacks the row `{label}`");
+                }
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use crate::{
     cli::{certs, demo::Arguments},
@@ -168,6 +168,10 @@ impl Stage {
             plans.push(table);
         }
         document["submit"] = Item::ArrayOfTables(plans);
+        // The neighbour submits them first, the own platform again.
+        let both = plans_of(Role::Province, arguments.applications);
+        let both = both.into_iter().filter(|plan| plan.business != "marriage_registration");
+        document["twins"] = value(both.map(|plan| plan.business).collect::<Array>());
         let settings = self.dir.join(format!("simulator-{party}.toml"));
         fs::write(&settings, document.to_string())?;
         let control = format!("http://127.0.0.1:{control}");
@@ -216,7 +220,9 @@ fn plans_of(role: Role, applications: usize) -> Vec<Plan> {
             plans.push(Plan { business: business.into(), home: home.into(), count });
         }
     };
-    let tenth = |tenths: usize| applications * tenths / 10;
+    // Of six, one of each business.
+    let least = usize::from(applications >= 6);
+    let tenth = |tenths: usize| (applications * tenths / 10).max(least);
     let (divorces, others) = (tenth(1), [tenth(2), tenth(1), tenth(1), tenth(1)]);
     let marriages = applications - divorces - others.iter().sum::<usize>();
     for (business, all) in

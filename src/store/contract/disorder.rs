@@ -195,6 +195,7 @@ async fn play(engine: Engine, business: Business, booked: bool, turns: Vec<Turn>
         }
         play.look().await;
     }
+    place.agrees().await;
 }
 
 fn disorder(engine: Engine, cases: u32) {

@@ -159,7 +159,8 @@ fn deliveries<'a>(steps: &mut Vec<Step<'a>>, writes: &'a Writes) {
     }
 }
 
-fn log(writes: &Writes) -> Vec<Value<'_>> {
+/// The values of [`LOG`].
+pub(super) fn log(writes: &Writes) -> Vec<Value<'_>> {
     let (events, leaves) = (|| writes.events.iter(), || writes.leaves.iter());
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     vec![
@@ -224,7 +225,8 @@ const ORDER_DELIVERIES: &str = "UPDATE deliveries d \
        FROM unnest($1::bigint[], $2::text[]) AS o(application, party)) n \
      WHERE d.application = n.application AND d.party = n.party AND d.state <> 2 \
      AND d.state = CASE WHEN d.event = n.first THEN 4 ELSE 0 END";
-const LOG: &str = "WITH taken AS (UPDATE log SET events = events + $1, leaves = leaves + $2 \
+/// Appends events and leaves, in the order of commits; the last statement before it.
+pub(super) const LOG: &str = "WITH taken AS (UPDATE log SET events = events + $1, leaves = leaves + $2 \
        RETURNING events - $1 AS event, leaves - $2 AS leaf), \
      e AS (INSERT INTO events (seq, application, sequence, type, state, party, time, detail) \
        SELECT taken.event + n.place, n.application, n.sequence, n.type, n.state, n.party, \

@@ -336,7 +336,8 @@ macro_rules! application_columns {
 pub(super) use application_columns;
 
 const KEYS: &str = "SELECT i.key, i.content, a.id, i.answer \
-     FROM idempotency i JOIN applications a ON a.seq = i.application WHERE i.key = ANY($1)";
+     FROM idempotency i JOIN applications a ON a.seq = i.application WHERE i.key = ANY($1) \
+     AND a.purged IS NULL";
 const HOLDERS: &str = "SELECT benefit, application FROM holds WHERE benefit = ANY($1)";
 const NUMBERS: &str = "SELECT nextval('applications_seq') FROM generate_series(1, $1)";
 const OF_DELIVERIES: &str = "SELECT DISTINCT a.id \
@@ -344,8 +345,11 @@ const OF_DELIVERIES: &str = "SELECT DISTINCT a.id \
 // Locked out of order, but never waited for; such a transaction waits for no other application.
 const DUE: &str = "SELECT id FROM applications WHERE wake <= $1 ORDER BY wake, seq LIMIT $2 \
      FOR UPDATE SKIP LOCKED";
-const ROWS: &str =
-    concat!(application_columns!(), "WHERE a.id = ANY($1) ORDER BY a.id FOR UPDATE OF a");
+const ROWS: &str = concat!(
+    application_columns!(),
+    "WHERE a.id = ANY($1) AND a.purged IS NULL \
+     ORDER BY a.id FOR UPDATE OF a"
+);
 const TOLD: &str = "SELECT DISTINCT a.id FROM applications a \
      JOIN events e ON e.application = a.seq WHERE a.id = ANY($1) AND e.type = $2";
 const SETTLE: &str = "UPDATE deliveries d SET state = n.state, \
@@ -359,4 +363,6 @@ const REVIVE: &str = "UPDATE deliveries SET state = 0, attempts = 0, \
      RETURNING seq, application, party";
 const RESEND: &str = "UPDATE deliveries SET state = 0, attempts = 0, unknown = true, \
      due = statement_timestamp() WHERE seq = ANY($1) AND state = 2 \
+     AND EXISTS (SELECT 1 FROM applications a WHERE a.seq = deliveries.application \
+       AND a.purged IS NULL) \
      RETURNING seq, application, party";

@@ -12,7 +12,10 @@ use crate::store::{
 };
 
 /// The scripts in order; `tongban_schema.version` counts those that ran.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/postgres/0001_first.sql"),
+    include_str!("../migrations/postgres/0002_retention.sql"),
+];
 
 /// How often it is tried: two gateways that start at once may collide.
 const TRIES: u32 = 20;

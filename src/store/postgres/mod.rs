@@ -9,7 +9,9 @@ mod flush;
 mod loaded;
 mod migrate;
 mod outbox;
+pub(in crate::store) mod proof;
 mod read;
+mod retention;
 mod tls;
 mod writer;
 
@@ -34,7 +36,7 @@ use crate::{
         },
         record::Prepared,
         rows::{
-            Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
+            Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
             NewApplication, ParkedDelivery, Recalled, Settlement,
         },
         shares::{Place, Shares},
@@ -248,6 +250,23 @@ impl Store for Postgres {
         let mut held = self.pool.take().await?;
         let count = in_time(read::forget(&mut held.connection, before)).await;
         held.keep(count)
+    }
+
+    async fn purge(&self, before: i64, limit: usize) -> Result<usize, StoreError> {
+        let mut held = self.pool.take().await?;
+        let count = in_time(retention::purge(&mut held.connection, before, limit)).await;
+        if count.is_err() {
+            // What was begun ends with the connection.
+            drop(held);
+            return count;
+        }
+        held.keep(count)
+    }
+
+    async fn expired(&self, before: i64) -> Result<Expired, StoreError> {
+        let mut held = self.pool.take().await?;
+        let expired = in_time(retention::expired(&mut held.connection, before)).await;
+        held.keep(expired)
     }
 
     async fn header(&self, id: Uuid) -> Result<Option<Header>, StoreError> {

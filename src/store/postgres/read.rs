@@ -254,23 +254,26 @@ macro_rules! delivery_columns {
 const ANSWER: &str = "SELECT a.seq, a.id, a.business, a.state, a.version, a.submitter, \
      a.handler, a.home_name, a.benefits, a.salt, a.trace, a.created, a.updated, a.body, \
      a.revised, a.kept, a.open, a.wake, i.content, i.answer \
-     FROM idempotency i JOIN applications a ON a.seq = i.application WHERE i.key = $1";
+     FROM idempotency i JOIN applications a ON a.seq = i.application WHERE i.key = $1 \
+     AND a.purged IS NULL";
 const FORGET: &str = "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency \
      WHERE created < $1 ORDER BY created LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING 1";
-const HEADER: &str =
-    "SELECT business, submitter, handler, state, trace FROM applications WHERE id = $1";
-const APPLICATION: &str = concat!(application_columns!(), "WHERE a.id = $1");
+const HEADER: &str = "SELECT business, submitter, handler, state, trace FROM applications \
+     WHERE id = $1 AND purged IS NULL";
+const APPLICATION: &str = concat!(application_columns!(), "WHERE a.id = $1 AND a.purged IS NULL");
 const LIST: &str = concat!(
     application_columns!(),
     "WHERE a.seq < $1 AND (a.submitter = $2 OR a.handler = $2) \
      AND ($3 = 0 OR a.business = $3) AND ($4 = 0 OR a.state = $4) \
-     AND left(a.home_division, length($5)) = $5 ORDER BY a.seq DESC LIMIT $6"
+     AND left(a.home_division, length($5)) = $5 \
+     AND a.purged IS NULL ORDER BY a.seq DESC LIMIT $6"
 );
-const EVENTS: &str = concat!(event_columns!(), "WHERE a.id = $1 ORDER BY e.sequence");
+const EVENTS: &str =
+    concat!(event_columns!(), "WHERE a.id = $1 AND a.purged IS NULL ORDER BY e.sequence");
 const EVENTS_AFTER: &str = concat!(
     event_columns!(),
     "WHERE e.seq > $1 AND e.seq <= $2 AND (a.submitter = $3 OR a.handler = $3) \
-     ORDER BY e.seq LIMIT $4"
+     AND a.purged IS NULL ORDER BY e.seq LIMIT $4"
 );
 const PARKED: &str = "SELECT d.seq, a.id, d.party, d.kind, d.message, d.attempts, d.note, \
      d.created, a.trace FROM deliveries d JOIN applications a ON a.seq = d.application \

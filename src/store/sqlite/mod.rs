@@ -1,6 +1,7 @@
 //! The embedded store: SQLite in WAL mode with full durability, one writer thread that commits
 //! what waits as one transaction (group commit), and a few readers beside it.
 
+pub(in crate::store) mod backup;
 mod clocks;
 mod holds;
 mod index;
@@ -10,40 +11,43 @@ mod outbox;
 #[cfg(test)]
 pub(crate) mod planted;
 mod places;
+pub(in crate::store) mod proof;
 mod read;
 mod readers;
+mod ready;
 mod reconcile;
+mod retention;
 mod write;
 mod writer;
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::Path,
     sync::{Arc, PoisonError, RwLock},
     thread,
-    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::{
     audit::Entry,
-    model::{clock, pb},
+    model::pb,
     store::{
         Store, StoreError, Terms,
         record::Prepared,
         rows::{
-            Accepted, Applied, Change, Exchanged, Filter, Header, IdempotencyKey, Lease,
+            Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
             NewApplication, ParkedDelivery, Recalled, Settlement,
         },
         shares::{Place, Shares},
         sqlite::{
             index::Index,
             readers::{Reach, Readers},
+            ready::{configure, end_leases, fits, hold, migrate},
             writer::{Command, Writer},
         },
         totals::Totals,
@@ -260,6 +264,14 @@ impl Store for Sqlite {
         self.wait(|reply| Command::Forget(before, reply)).await
     }
 
+    async fn purge(&self, before: i64, limit: usize) -> Result<usize, StoreError> {
+        self.wait(|reply| Command::Purge(before, limit, reply)).await
+    }
+
+    async fn expired(&self, before: i64) -> Result<Expired, StoreError> {
+        self.read(Reach::Rows, move |connection, _| retention::expired(connection, before)).await
+    }
+
     async fn header(&self, id: Uuid) -> Result<Option<Header>, StoreError> {
         self.read(Reach::Row, move |connection, _| read::header(connection, id)).await
     }
@@ -351,82 +363,4 @@ impl From<rusqlite::Error> for StoreError {
             _ => Self::Unavailable(error.to_string()),
         }
     }
-}
-
-/// Waits a little for a gateway that is just stopping.
-fn hold(path: &Path) -> Result<File, String> {
-    let name = path.display();
-    let file = File::create(path).map_err(|error| format!("{name}: {error}"))?;
-    let patience = Instant::now() + Duration::from_secs(5);
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(error)) => return Err(format!("{name}: {error}")),
-            Err(TryLockError::WouldBlock) if Instant::now() < patience => {
-                thread::sleep(Duration::from_millis(50));
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(format!("another gateway holds this store ({name}); stop it first"));
-            }
-        }
-    }
-}
-
-/// Under another key nothing could be read, and a person could apply twice unnoticed, since the
-/// digests would differ too: the last application must open.
-fn fits(connection: &Connection, vault: &Vault) -> Result<(), String> {
-    let last = connection
-        .query_row("SELECT id, body FROM applications ORDER BY seq DESC LIMIT 1", [], |row| {
-            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?))
-        })
-        .optional()
-        .map_err(|error| error.to_string())?;
-    let Some((id, body)) = last else { return Ok(()) };
-    let other = "store.key_file is not the key that this store was written with; restore the key";
-    vault.unseal(&id, "body", &body).map(drop).map_err(|_| other.to_owned())
-}
-
-/// Who held a lease is gone, since we hold the lock: what it sent may have arrived.
-fn end_leases(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.execute(
-        "UPDATE deliveries SET state = 0, unknown = 1, due = ?1 WHERE state = 1",
-        [clock::now_micros()],
-    )
-}
-
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(5))?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", "OFF")?;
-    // Checkpoint from the writer at about 64 MB: smaller costs up to 40 % (performance.md §1).
-    connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
-    connection.pragma_update(None, "cache_size", -65_536)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
-}
-
-/// The scripts in order; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../migrations/sqlite/0001_first.sql"),
-    include_str!("../migrations/sqlite/0002_clocks.sql"),
-    include_str!("../migrations/sqlite/0003_backlog.sql"),
-];
-
-fn migrate(connection: &mut Connection) -> Result<(), String> {
-    let told = |error: rusqlite::Error| error.to_string();
-    let version: i64 =
-        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(told)?;
-    let version = usize::try_from(version).unwrap_or(usize::MAX);
-    if version > MIGRATIONS.len() {
-        return Err(format!("was written by a newer Tongban (schema {version}); upgrade this one"));
-    }
-    for (index, script) in MIGRATIONS.iter().enumerate().skip(version) {
-        let transaction = connection.transaction().map_err(told)?;
-        transaction.execute_batch(script).map_err(told)?;
-        let done = i64::try_from(index + 1).unwrap_or(i64::MAX);
-        transaction.pragma_update(None, "user_version", done).map_err(told)?;
-        transaction.commit().map_err(told)?;
-    }
-    Ok(())
 }

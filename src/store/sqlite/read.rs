@@ -54,7 +54,7 @@ pub(super) fn by_id(
     connection: &Connection,
     id: Uuid,
 ) -> Result<Option<ApplicationRow>, StoreError> {
-    let sql = format!("{APPLICATION} WHERE a.id = ?1");
+    let sql = format!("{APPLICATION} WHERE a.id = ?1 AND a.purged IS NULL");
     let mut query = connection.prepare_cached(&sql)?;
     Ok(query.query_row([id.as_bytes()], row).optional()?)
 }
@@ -74,7 +74,9 @@ pub(super) fn recall(
     type Record = ([u8; 32], i64, Option<Vec<u8>>);
     for place in places {
         let mut query = connection.prepare_cached(
-            "SELECT content, application, answer FROM idempotency WHERE seq = ?1 AND key = ?2",
+            "SELECT i.content, i.application, i.answer FROM idempotency i \
+             JOIN applications a ON a.seq = i.application \
+             WHERE i.seq = ?1 AND i.key = ?2 AND a.purged IS NULL",
         )?;
         let record = query.query_row(params![place, key.key], |row| {
             Ok::<Record, _>((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -92,7 +94,8 @@ pub(super) fn recall(
 
 pub(super) fn header(connection: &Connection, id: Uuid) -> Result<Option<Header>, StoreError> {
     let mut query = connection.prepare_cached(
-        "SELECT business, submitter, handler, state, trace FROM applications WHERE id = ?1",
+        "SELECT business, submitter, handler, state, trace FROM applications \
+         WHERE id = ?1 AND purged IS NULL",
     )?;
     let header = query.query_row([id.as_bytes()], |row| {
         let trace: String = row.get(4)?;
@@ -123,7 +126,7 @@ pub(super) fn list(
     let sql = format!(
         "{APPLICATION} WHERE a.seq < ?1 AND (a.submitter = ?2 OR a.handler = ?2) \
          AND (?3 = 0 OR a.business = ?3) AND (?4 = 0 OR a.state = ?4) \
-         AND substr(a.home_division, 1, length(?5)) = ?5 ORDER BY a.seq DESC LIMIT ?6"
+         AND substr(a.home_division, 1, length(?5)) = ?5 AND a.purged IS NULL ORDER BY a.seq DESC LIMIT ?6"
     );
     let mut query = connection.prepare_cached(&sql)?;
     let one_more = i64::try_from(filter.limit + 1).unwrap_or(i64::MAX);
@@ -174,7 +177,7 @@ pub(super) fn events(
     vault: &Vault,
     id: Uuid,
 ) -> Result<Vec<pb::ApplicationEvent>, StoreError> {
-    let sql = format!("{EVENT} WHERE a.id = ?1 ORDER BY e.sequence");
+    let sql = format!("{EVENT} WHERE a.id = ?1 AND a.purged IS NULL ORDER BY e.sequence");
     let mut query = connection.prepare_cached(&sql)?;
     let mut rows = query.query([id.as_bytes()])?;
     let mut events = Vec::new();
@@ -214,7 +217,7 @@ pub(super) fn events_after(
     let end = end.min(after.saturating_add(window));
     let sql = format!(
         "{EVENT} WHERE e.seq > ?1 AND e.seq <= ?2 AND (a.submitter = ?3 OR a.handler = ?3) \
-         ORDER BY e.seq LIMIT ?4"
+         AND a.purged IS NULL ORDER BY e.seq LIMIT ?4"
     );
     let mut query = connection.prepare_cached(&sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

@@ -116,10 +116,10 @@ pub(super) fn leaf(scope: &mut Scope<'_>, leaf: &Leaf) -> Result<(), StoreError>
 }
 
 pub(super) fn forget(scope: &mut Scope<'_>, before: i64) -> Result<usize, StoreError> {
-    // Rows are in the order of time, so that a batch is a run at the table's beginning.
+    // Rows are in the order of time: only the table's beginning is looked at.
     let mut query = scope.transaction.prepare_cached(
-        "DELETE FROM idempotency WHERE seq IN \
-         (SELECT seq FROM idempotency WHERE created < ?1 ORDER BY seq LIMIT 1000) \
+        "DELETE FROM idempotency WHERE seq IN (SELECT seq FROM \
+         (SELECT seq, created FROM idempotency ORDER BY seq LIMIT 1000) WHERE created < ?1) \
          RETURNING key, seq",
     )?;
     let keys = query.query_map([before], |row| Ok((row.get(0)?, row.get(1)?)))?;

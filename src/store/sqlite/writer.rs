@@ -24,7 +24,7 @@ use crate::{
         sqlite::{
             Reply, clocks,
             index::{Index, Overlay},
-            outbox, write,
+            outbox, retention, write,
         },
         vault::Vault,
     },
@@ -48,6 +48,7 @@ pub(super) enum Command {
     Revive(Vec<i64>, Reply<usize>),
     Resend(Vec<i64>, Reply<usize>),
     Forget(i64, Reply<usize>),
+    Purge(i64, usize, Reply<usize>),
 }
 
 /// What a write needs besides its command.
@@ -287,6 +288,9 @@ fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) 
             apart(scope, reply, |s| outbox::resend(s, &deliveries))
         }
         Command::Forget(before, reply) => apart(scope, reply, |s| write::forget(s, before)),
+        Command::Purge(before, limit, reply) => {
+            apart(scope, reply, |s| retention::purge(s, before, limit))
+        }
     }
 }
 
@@ -340,6 +344,7 @@ fn refuse(command: Command) -> Finish {
         Command::Revive(_, reply)
         | Command::Resend(_, reply)
         | Command::Forget(_, reply)
+        | Command::Purge(_, _, reply)
         | Command::Strike(_, _, reply) => not_run(reply),
     }
 }
