@@ -18,6 +18,11 @@ pub(super) fn check(
             check_spouse(&format!("{field}.{name}"), spouse, out);
         }
     }
+    let of = |spouse: Option<&pb::Spouse>| spouse.into_iter().flat_map(numbers).collect::<Vec<_>>();
+    if of(man).iter().any(|number| of(woman).contains(number)) {
+        let field = format!("{field}.woman.person.residentId");
+        out.refuse(&field, "双方是同一人（M5，民法典第一千零四十一条）");
+    }
 }
 
 fn check_spouse(field: &str, spouse: &pb::Spouse, out: &mut Violations) {

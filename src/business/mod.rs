@@ -22,7 +22,7 @@ use crate::{
     model::{
         lifecycle::Machine,
         pb::{self, Business, application::Details},
-        problem::Violation,
+        problem::{Cause, Violation},
     },
 };
 
@@ -68,6 +68,10 @@ struct Violations(Vec<Violation>);
 impl Violations {
     fn form(&mut self, field: &str, description: &str) {
         self.0.push(Violation::form(field, description));
+    }
+
+    fn refuse(&mut self, field: &str, description: &str) {
+        self.0.push(Violation::of(Cause::Eligibility, field, description));
     }
 }
 
@@ -188,6 +192,7 @@ pub fn check(application: &pb::Application) -> Vec<Violation> {
         adjustment.check(&mut out);
     }
     out.0.extend(check_materials(&application.materials));
+    out.0.extend(check_files(application.business(), &application.materials));
     if application.extensions.len() > 200 {
         out.form("extensions", "has more than 200 entries");
     }
@@ -204,11 +209,43 @@ pub fn check_materials(materials: &[pb::Material]) -> Vec<Violation> {
     out.0
 }
 
+/// Kinds of file that the child-welfare front end takes, domain §4.3 [S26e]; of other businesses
+/// nothing is known.
+pub fn check_files(business: Business, materials: &[pb::Material]) -> Vec<Violation> {
+    const KINDS: [&str; 6] = ["jpg", "jpeg", "png", "doc", "docx", "pdf"];
+    let mut out = Violations::default();
+    for (index, material) in materials.iter().enumerate() {
+        let kind = material.file_name.rsplit_once('.').map_or("", |(_, kind)| kind);
+        let known = KINDS.contains(&kind.to_ascii_lowercase().as_str());
+        if business == Business::ChildRecognition && !known {
+            let text = "must end with .jpg, .jpeg, .png, .doc, .docx or .pdf";
+            out.form(&format!("materials[{index}].fileName"), text);
+        }
+    }
+    out.0
+}
+
 /// What is wrong with a decision about an application; paths below `decision`.
 pub fn check_decision(application: &pb::Application, decision: &pb::Decision) -> Vec<Violation> {
     let mut out = Violations::default();
     let today = crate::model::clock::china_date(crate::model::clock::now_micros());
     decision::check(application, decision, today, &mut out);
+    out.0
+}
+
+/// What is wrong with the receipt shown for a withdrawal (D5: only where it was applied for, by who
+/// shows the receipt; domain §2.2).
+pub fn check_receipt(application: &pb::Application, shown: &str) -> Vec<Violation> {
+    let mut out = Violations::default();
+    match &application.details {
+        _ if shown.is_empty() => {}
+        Some(Details::DivorceRegistration(body)) if body.receipt_number == shown => {}
+        Some(Details::DivorceRegistration(_)) => {
+            let text = "is not that of this application; see the receipt (受理回执单) (D5)";
+            out.form("receiptNumber", text);
+        }
+        _ => out.form("receiptNumber", "is only for the withdrawal of a divorce"),
+    }
     out.0
 }
 
@@ -221,8 +258,10 @@ fn check_material(index: usize, material: &pb::Material, out: &mut Violations) {
         say("sizeBytes", "must be 1 to 10485760 (10 MB)");
     }
     if material.content.is_empty() {
-        if material.reference.is_empty() {
-            say("reference", "is required when there is no content");
+        match material.reference.as_str() {
+            "" => say("reference", "is required when there is no content"),
+            uri if !is_uri(uri) => say("reference", "must be a URI, like https://files.example/1"),
+            _ => {}
         }
         return;
     }
@@ -233,6 +272,16 @@ fn check_material(index: usize, material: &pb::Material, out: &mut Violations) {
     if hex::encode(digest) != material.sha256 {
         say("sha256", "is not the digest of the content; the file may be damaged, send it again");
     }
+}
+
+/// Scheme, colon, and something without blanks behind it. RFC 3986.
+fn is_uri(text: &str) -> bool {
+    let scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let (name, rest) = text.split_once(':').unwrap_or_default();
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(scheme)
+        && !rest.is_empty()
+        && !rest.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// The number under which a person is the same whatever window wrote it down; of someone without
@@ -302,6 +351,23 @@ mod tests {
     #[test]
     fn a_body_has_the_json_name_of_its_field() {
         assert_eq!(body_field(Business::MarriageRegistration), "marriageRegistration");
+    }
+
+    #[test]
+    fn a_paper_held_elsewhere_is_named_by_a_uri_and_a_child_s_is_of_a_known_kind() {
+        for good in ["https://files.example/1", "urn:uuid:1", "s3://bucket/1"] {
+            assert!(is_uri(good), "{good}");
+        }
+        for bad in ["", "files/1", "C:", "://x", "https://a b", "1a:b"] {
+            assert!(!is_uri(bad), "{bad}");
+        }
+        let named = |name: &str| [pb::Material { file_name: name.into(), ..Default::default() }];
+        let child = Business::ChildRecognition;
+        assert!(check_files(child, &named("户口簿.PDF")).is_empty());
+        for bad in ["户口簿.exe", "户口簿", "pdf"] {
+            assert_eq!(check_files(child, &named(bad))[0].field, "materials[0].fileName");
+        }
+        assert!(check_files(Business::DisabilitySubsidy, &named("授权委托书.txt")).is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{configuration, progress, say},
+    cli::{Database, configuration, progress, say},
     store::{copies, proof::Report},
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Arguments {
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    database: Database,
     #[command(subcommand)]
     action: Action,
 }
@@ -27,20 +29,13 @@ pub(super) struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     /// Hold every leaf, event, commitment and delivery against each other.
-    Verify {
-        /// Another store than the configured one: a copy, or a restored database.
-        #[arg(long, value_name = "URL")]
-        database: Option<String>,
-    },
+    Verify,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Action::Verify { database } = arguments.action;
+    let Action::Verify = arguments.action;
     let mut settings = configuration(&arguments.config)?.store;
-    if let Some(url) = database {
-        settings.url = url;
-        anyhow::ensure!(settings.is_known(), "--database must begin with sqlite:// or postgres://");
-    }
+    arguments.database.lay_over(&mut settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut bar = progress::bar()?;
     let verifying = copies::verify(&settings, &mut bar);

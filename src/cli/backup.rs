@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::{
     cli::{
+        Database,
         audit::{as_json, as_text},
         configuration, progress, say,
     },
@@ -20,6 +21,8 @@ pub(super) struct Arguments {
     /// Where the copy goes; must not exist.
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
+    #[command(flatten)]
+    database: Database,
     /// The configuration.
     #[arg(long, default_value = "config/tongban.toml")]
     config: PathBuf,
@@ -37,6 +40,8 @@ pub(super) struct RestoreArguments {
     /// Also when the store that stands there holds what the copy does not; it is kept beside.
     #[arg(long)]
     discard_newer: bool,
+    #[command(flatten)]
+    database: Database,
     /// The configuration.
     #[arg(long, default_value = "config/tongban.toml")]
     config: PathBuf,
@@ -46,7 +51,8 @@ pub(super) struct RestoreArguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = configuration(&arguments.config)?.store;
+    let mut settings = configuration(&arguments.config)?.store;
+    arguments.database.lay_over(&mut settings)?;
     let copied = copies::back_up(&settings, &arguments.to, &mut progress::bar()?)
         .map_err(anyhow::Error::msg)?;
     let sha256 = hex::encode(copied.sha256);
@@ -63,7 +69,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 pub(super) fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
-    let settings = configuration(&arguments.config)?.store;
+    let mut settings = configuration(&arguments.config)?.store;
+    arguments.database.lay_over(&mut settings)?;
     let RestoreArguments { from, discard_newer, .. } = &arguments;
     let restored = copies::restore(&settings, from, *discard_newer, &mut progress::bar()?)
         .map_err(anyhow::Error::msg)?;

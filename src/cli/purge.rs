@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{configuration, say},
+    cli::{Database, configuration, say},
     config::Retention,
     model::clock,
     store::{self, Store, StoreError, rows::Expired},
@@ -35,6 +35,8 @@ pub(super) struct Arguments {
     /// Only say how much it would be.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    database: Database,
     /// The configuration.
     #[arg(long, default_value = "config/tongban.toml")]
     config: PathBuf,
@@ -44,7 +46,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = configuration(&arguments.config)?;
+    let mut config = configuration(&arguments.config)?;
+    arguments.database.lay_over(&mut config.store)?;
     let now = clock::now_micros();
     let before = match arguments.before {
         Some(day) => clock::midnight(day),

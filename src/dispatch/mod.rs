@@ -64,9 +64,9 @@ struct Lane {
     partner: Partner,
     breaker: Breaker,
     room: Arc<Semaphore>,
+    give_back: CancellationToken,
     chance: fn() -> f64,
     in_progress: Gauge,
-    give_back: CancellationToken,
 }
 
 impl Dispatch {
@@ -109,8 +109,8 @@ impl Dispatch {
                         Duration::from_millis(config.dispatch.lease_ms),
                     ),
                     room: Arc::new(Semaphore::new(config.dispatch.in_flight)),
-                    chance,
                     give_back: give_back.clone(),
+                    chance,
                 }),
                 Err(more) => faults.extend(more),
             }
@@ -306,15 +306,15 @@ impl Lane {
     }
 }
 
-/// The moment by the runtime's clock, which a simulation holds.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
 /// The end of an attempt that was cut off because the gateway stops; it may have arrived.
 fn given_back() -> Settlement {
     let note = "the gateway stopped".into();
     Settlement::Again { due: clock::now_micros(), unknown: true, counted: false, note }
+}
+
+/// The moment by the runtime's clock, which a simulation holds.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// A number from 0 to 1, for jitter.

@@ -97,7 +97,7 @@ impl Intake {
             }
             incoming.event.checks = checks;
         }
-        let violations = self.too_many_papers(id, &incoming.event).await?;
+        let violations = self.event_faults(id, &incoming.event).await?;
         if !violations.is_empty() {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
@@ -155,25 +155,29 @@ impl Intake {
         Ok((violations, checks))
     }
 
-    /// Papers handed in again and again may not make an application grow without end.
-    async fn too_many_papers(
+    /// What is wrong with papers and a receipt for the application they are shown to. Papers
+    /// handed in again and again may not make it grow without end.
+    async fn event_faults(
         &self,
         id: Uuid,
         event: &pb::ApplicationEvent,
     ) -> Result<Vec<Violation>, Problem> {
-        if event.materials.is_empty() {
+        if event.materials.is_empty() && event.receipt_number.is_empty() {
             return Ok(Vec::new());
         }
         let application = self.store.application(id).await.map_err(told)?;
-        let held = application.map_or(0, |application| application.materials.len());
-        if held + event.materials.len() <= MOST_PAPERS {
-            return Ok(Vec::new());
+        let application = application.ok_or_else(not_found)?;
+        let mut violations = business::check_files(application.business(), &event.materials);
+        violations.extend(business::check_receipt(&application, &event.receipt_number));
+        let held = application.materials.len();
+        if !event.materials.is_empty() && held + event.materials.len() > MOST_PAPERS {
+            let text = format!(
+                "would be more than {MOST_PAPERS} with the {held} that are there; hand in only \
+                 what was asked for"
+            );
+            violations.push(Violation::form("materials", text));
         }
-        let text = format!(
-            "would be more than {MOST_PAPERS} with the {held} that are there; hand in only what \
-             was asked for"
-        );
-        Ok(vec![Violation::form("materials", text)])
+        Ok(violations)
     }
 }
 
@@ -224,6 +228,8 @@ impl Change {
             }
             Self::Withdraw(request) => {
                 event.reason = request.reason;
+                event.withdrawn_by = request.withdrawn_by;
+                event.receipt_number = request.receipt_number;
                 (request.id, request.expected_version, EventType::ApplicationWithdrawn)
             }
             Self::Accept(request) => {

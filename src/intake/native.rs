@@ -252,6 +252,8 @@ fn only_what_parties_say(event: pb::ApplicationEvent) -> pb::ApplicationEvent {
         missing_materials: event.missing_materials,
         materials: event.materials,
         decision: event.decision,
+        withdrawn_by: event.withdrawn_by,
+        receipt_number: event.receipt_number,
         ..Default::default()
     }
 }

@@ -114,6 +114,11 @@ impl Questions {
             disclose(&mut benefit.division, own);
         }
         if let Some(household) = &mut answer.household {
+            // The form or the record may bear a code that was withdrawn since.
+            let divisions = self.intake.shapes.divisions();
+            let [claimed, registered] = [&request.claimed_division, &household.registered_division]
+                .map(|code| divisions.county_today(code));
+            household.registered_as_claimed |= claimed.is_some() && claimed == registered;
             disclose(&mut household.registered_division, own);
         }
         Ok(answer)

@@ -72,7 +72,7 @@ impl Visit {
             self.world.spawn(async move {
                 sleep(millis(0, 6000)).await;
                 let reason = "不再申请".to_owned();
-                let request = pb::WithdrawApplicationRequest { id, reason, expected_version: 0 };
+                let request = pb::WithdrawApplicationRequest { id, reason, ..Default::default() };
                 visit.change(EventType::ApplicationWithdrawn, Change::Withdraw(request)).await;
             });
         }

@@ -176,6 +176,9 @@ pub fn detail(event: &pb::ApplicationEvent) -> Vec<u8> {
         decision: event.decision.clone(),
         deadline: event.deadline.clone(),
         last_paid_month: event.last_paid_month.clone(),
+        checks: event.checks.clone(),
+        withdrawn_by: event.withdrawn_by,
+        receipt_number: event.receipt_number.clone(),
         ..Default::default()
     }
     .encode_to_vec()

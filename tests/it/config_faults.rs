@@ -20,8 +20,10 @@ enum Edit {
     Replace(&'static str, &'static str),
     /// Takes the file away.
     Remove,
+    /// Writes the whole file, which need not be there.
+    Write(&'static str),
 }
-use Edit::{Remove, Replace};
+use Edit::{Remove, Replace, Write};
 
 /// Where the fault is expected.
 enum Line {
@@ -365,6 +367,90 @@ const ALL: &[Broken] = &[
         &["`details.orphanPension` is no field"],
     ),
     broken(
+        "a rule that always holds",
+        "rules/marriage_registration.toml",
+        Replace("!hub.marital.man.coolingOff", "!hub.marital.man.coolingOff || true"),
+        Of("coolingOff || true"),
+        &["always true", "asks nothing"],
+    ),
+    broken(
+        "a rule that nobody can meet",
+        "rules/old_age_allowance.toml",
+        Replace("years(details.aliveOn, day) < 1", "years(details.aliveOn, day) >= 300"),
+        Of(">= 300"),
+        &["never be true", "nobody"],
+    ),
+    broken(
+        "a rule that concerns nobody",
+        "rules/social_assistance.toml",
+        Replace("details.kind in ['1', '2']", "details.kind == '1' && details.kind == '2'"),
+        Of("details.kind == '1' && details.kind == '2'"),
+        &["`when`", "concern nobody"],
+    ),
+    broken(
+        "a rule with a function that nobody has",
+        "rules/old_age_allowance.toml",
+        Replace("years(details.aliveOn, day)", "yeers(details.aliveOn, day)"),
+        Of("yeers"),
+        &["`yeers` is no function"],
+    ),
+    broken(
+        "a rule about a benefit that the hub does not know",
+        "rules/disability_subsidy.toml",
+        Replace("b.benefit == 'work_injury'", "b.benefit == 'work_injry'"),
+        Of("work_injry"),
+        &["`work_injry`", "hub.benefits[].benefit"],
+    ),
+    broken(
+        "a value that is no code",
+        "rules/disability_subsidy.toml",
+        Replace("living_hardship = [\"1\", \"2\"]", "living_hardship = [\"1\", \"22\"]"),
+        Of("living_hardship = [\"1\", \"22\"]"),
+        &["`22`", "hardship_kind"],
+    ),
+    broken(
+        "a province's value of another type",
+        "parties/44-guangdong/rules/child_recognition.toml",
+        Replace("student_until = 26", "student_until = \"26\""),
+        Of("student_until = \"26\""),
+        &["student_until", "whole number"],
+    ),
+    broken(
+        "a province's papers for a county of another",
+        "parties/44-guangdong/rules/child_recognition.toml",
+        Replace("division = \"441881\"", "division = \"511722\""),
+        Of("[[materials]]"),
+        &["division", "province"],
+    ),
+    broken(
+        "a business without a rule",
+        "rules/old_age_allowance.toml",
+        Write("[values]\nage = 80\n"),
+        At(1),
+        &["no rule"],
+    ),
+    broken(
+        "a table of rules for no business",
+        "rules/disabilty_subsidy.toml",
+        Write("[values]\n"),
+        At(0),
+        &["no table of a business"],
+    ),
+    broken(
+        "a province's table of rules for no business",
+        "parties/44-guangdong/rules/old_age.toml",
+        Write("[values]\n"),
+        At(0),
+        &["no table of a business"],
+    ),
+    broken(
+        "rules of a province that there is not",
+        "rules/99/old_age_allowance.toml",
+        Write("[values]\n"),
+        At(usize::MAX),
+        &["rules/99", "no code of a province"],
+    ),
+    broken(
         "a rule that never holds",
         "rules/marriage_registration.toml",
         Replace("from = 2021-01-01", "from = 2021-01-01\nuntil = 2020-12-31"),
@@ -434,6 +520,11 @@ fn apply(file: &Path, edit: &Edit) -> String {
         Remove => {
             fs::remove_file(file).unwrap();
             String::new()
+        }
+        Write(text) => {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+            (*text).to_owned()
         }
         Replace(from, to) => {
             let text = fs::read_to_string(file).unwrap();

@@ -5,6 +5,7 @@
 
 use std::{env, path::PathBuf, process::Command};
 
+use rusqlite::{Connection, OpenFlags};
 use tokio_postgres::{Client, Config, NoTls, config::Host};
 
 use crate::{
@@ -162,6 +163,23 @@ impl Database {
             Self::Postgres(postgres) => postgres.over_line(),
         };
         plan.set("store", "url", format!("\"{url}\""))
+    }
+
+    /// How many deliveries are on their way, and how many events there are; none while it cannot be
+    /// read.
+    pub(crate) async fn open(&self) -> Option<(i64, i64)> {
+        let sql = "SELECT (SELECT count(*) FROM deliveries WHERE state NOT IN (2, 3)), \
+                   (SELECT count(*) FROM events)";
+        match self {
+            Self::Sqlite(path) => {
+                let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+                database.ok()?.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+            }
+            Self::Postgres(postgres) => {
+                let row = postgres.connect().await?.query_one(sql, &[]).await.ok()?;
+                Some((row.get(0), row.get(1)))
+            }
+        }
     }
 
     /// Everything that it holds; none while it cannot be read.

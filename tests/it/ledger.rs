@@ -53,9 +53,50 @@ fn leads(from: &str, event: &str) -> &'static [&'static str] {
     }
 }
 
-/// Every difference, in words; none when all is as promised.
-pub(crate) fn differences(evidence: &Evidence) -> Vec<String> {
-    let mut found = Vec::new();
+/// What kind of a promise was broken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Lost,
+    Doubled,
+    Disordered,
+    Other,
+}
+
+/// The differences that were found.
+#[derive(Debug, Default)]
+pub(crate) struct Found(Vec<(Kind, String)>);
+
+impl Found {
+    fn lost(&mut self, text: String) {
+        self.0.push((Kind::Lost, text));
+    }
+
+    fn doubled(&mut self, text: String) {
+        self.0.push((Kind::Doubled, text));
+    }
+
+    /// More or fewer than were due.
+    fn count(&mut self, is: usize, due: usize, text: String) {
+        self.0.push((if is < due { Kind::Lost } else { Kind::Doubled }, text));
+    }
+
+    fn push(&mut self, text: String) {
+        self.0.push((Kind::Other, text));
+    }
+
+    pub(crate) fn of(&self, kind: Kind) -> usize {
+        self.0.iter().filter(|(one, _)| *one == kind).count()
+    }
+
+    /// All of them, in words.
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        self.0.iter().map(|(_, text)| text.as_str()).collect()
+    }
+}
+
+/// Every difference; none when all is as promised.
+pub(crate) fn differences(evidence: &Evidence) -> Found {
+    let mut found = Found::default();
     let rows = &evidence.rows;
     answers(evidence, &mut found);
     courses(rows, &mut found);
@@ -71,7 +112,7 @@ pub(crate) fn differences(evidence: &Evidence) -> Vec<String> {
 
 /// What callers were answered is what is stored: an application for each key, an event for each
 /// change, and nothing that nobody asked for.
-fn answers(evidence: &Evidence, found: &mut Vec<String>) {
+fn answers(evidence: &Evidence, found: &mut Found) {
     let rows = &evidence.rows;
     let mut ids: HashMap<(&str, &str), BTreeSet<&str>> = HashMap::new();
     let (mut asked, mut fresh) = (HashSet::new(), HashSet::new());
@@ -86,11 +127,11 @@ fn answers(evidence: &Evidence, found: &mut Vec<String>) {
         }
         ids.entry((said.party, &said.key)).or_default().insert(&said.id);
         if !said.replayed && !fresh.insert((said.party, said.key.as_str())) {
-            found.push(format!("done again and not replayed: {said:?}"));
+            found.doubled(format!("done again and not replayed: {said:?}"));
         }
         let stored = rows.applications.get(&said.id);
         match (said.event, stored) {
-            (_, None) => found.push(format!("answered and not stored: {said:?}")),
+            (_, None) => found.lost(format!("answered and not stored: {said:?}")),
             ("APPLICATION_RECEIVED", Some(row)) => {
                 if row.acceptance_number != said.case || row.submitter != said.party {
                     found.push(format!("answered with another's id: {said:?} is {row:?}"));
@@ -105,7 +146,7 @@ fn answers(evidence: &Evidence, found: &mut Vec<String>) {
         }
     }
     for ((party, key), ids) in ids.iter().filter(|(_, ids)| ids.len() > 1) {
-        found.push(format!("key {key} of {party} made {ids:?}"));
+        found.doubled(format!("key {key} of {party} made {ids:?}"));
     }
     let mut cases: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (id, row) in &rows.applications {
@@ -113,7 +154,7 @@ fn answers(evidence: &Evidence, found: &mut Vec<String>) {
     }
     for (case, ids) in cases {
         if ids.len() > 1 {
-            found.push(format!("case {case} is stored as {ids:?}"));
+            found.doubled(format!("case {case} is stored as {ids:?}"));
         }
         if !asked.contains(case) {
             found.push(format!("case {case} is stored and nobody submitted it"));
@@ -126,14 +167,15 @@ fn answers(evidence: &Evidence, found: &mut Vec<String>) {
     for ((id, event), count) in made {
         let stored = rows.events_of(id).filter(|one| one.what == event).count();
         if stored != count {
-            found.push(format!("{id}: {count} calls made {event}, {stored} are stored"));
+            let text = format!("{id}: {count} calls made {event}, {stored} are stored");
+            found.count(stored, count, text);
         }
     }
 }
 
 /// The events of each application are numbered without gaps, lead from state to state as drawn,
 /// and end where the application stands. The order of all events has no gap.
-fn courses(rows: &Rows, found: &mut Vec<String>) {
+fn courses(rows: &Rows, found: &mut Found) {
     for (place, event) in rows.events.iter().enumerate() {
         if event.number != place as i64 + 1 {
             found.push(format!("event {} stands at place {}", event.number, place + 1));
@@ -175,13 +217,13 @@ fn courses(rows: &Rows, found: &mut Vec<String>) {
 
 /// Each event has the deliveries it asks for, once each and under a number of their own; all are
 /// delivered.
-fn deliveries(rows: &Rows, found: &mut Vec<String>) {
+fn deliveries(rows: &Rows, found: &mut Found) {
     let mut stored: BTreeMap<(&str, i64, &str, &str), Vec<&Delivery>> = BTreeMap::new();
     for one in &rows.deliveries {
         let place = (one.application.as_str(), one.event, one.kind, one.party.as_str());
         stored.entry(place).or_default().push(one);
         if one.state != "delivered" {
-            found.push(format!("not delivered: {one:?}"));
+            found.lost(format!("not delivered: {one:?}"));
         }
     }
     let mut before: HashMap<&str, &str> = HashMap::new();
@@ -193,7 +235,10 @@ fn deliveries(rows: &Rows, found: &mut Vec<String>) {
             let place = (event.application.as_str(), event.sequence, kind, party);
             match stored.remove(&place).map_or(0, |all| all.len()) {
                 1 => {}
-                count => found.push(format!("{count} deliveries of {place:?}, {}", event.what)),
+                count => {
+                    let text = format!("{count} deliveries of {place:?}, {}", event.what);
+                    found.count(count, 1, text);
+                }
             }
         }
     }
@@ -208,7 +253,7 @@ fn deliveries(rows: &Rows, found: &mut Vec<String>) {
 
 /// The log has no gap, each leaf is the hash of its entry, each event and each end of a delivery
 /// has its leaf once, in order, and each refusal that a caller was told has one.
-fn audit(evidence: &Evidence, found: &mut Vec<String>) {
+fn audit(evidence: &Evidence, found: &mut Found) {
     let rows = &evidence.rows;
     let mut events: HashMap<&str, Vec<&Event>> = HashMap::new();
     for event in &rows.events {
@@ -288,7 +333,7 @@ fn audit(evidence: &Evidence, found: &mut Vec<String>) {
 
 /// A receiver did the work of each message once, of each application in order, and got a number
 /// again only after it was asked for it and did not know it.
-fn receiver(rows: &Rows, party: &str, arrivals: &[Arrival], found: &mut Vec<String>) {
+fn receiver(rows: &Rows, party: &str, arrivals: &[Arrival], found: &mut Found) {
     let numbers: HashMap<&str, &Delivery> = rows
         .deliveries
         .iter()
@@ -315,7 +360,7 @@ fn receiver(rows: &Rows, party: &str, arrivals: &[Arrival], found: &mut Vec<Stri
         }
         let left = may.entry(number).or_insert(1);
         if *left == 0 {
-            found.push(format!("{party} got {number} again and was not asked: {delivery:?}"));
+            found.doubled(format!("{party} got {number} again and was not asked: {delivery:?}"));
         }
         *left = left.saturating_sub(u8::from(!arrival.turned_away));
         if arrival.application != delivery.application {
@@ -326,20 +371,22 @@ fn receiver(rows: &Rows, party: &str, arrivals: &[Arrival], found: &mut Vec<Stri
             let last = order.insert(&delivery.application, delivery.event).unwrap_or_default();
             if last > delivery.event {
                 let (id, event) = (&delivery.application, delivery.event);
-                found.push(format!("{party} did event {event} of {id} after event {last}"));
+                let text = format!("{party} did event {event} of {id} after event {last}");
+                found.0.push((Kind::Disordered, text));
             }
         }
     }
     for (number, delivery) in numbers {
         let done = done.get(number).copied().unwrap_or_default();
-        if done != usize::from(delivery.state == "delivered") {
-            found.push(format!("{party} did {done} times: {delivery:?}"));
+        let due = usize::from(delivery.state == "delivered");
+        if done != due {
+            found.count(done, due, format!("{party} did {done} times: {delivery:?}"));
         }
     }
 }
 
 /// The watcher was told each event of its party once, in order.
-fn watch(evidence: &Evidence, found: &mut Vec<String>) {
+fn watch(evidence: &Evidence, found: &mut Found) {
     let Some((party, watched)) = &evidence.watched else { return };
     let rows = &evidence.rows;
     let concerns = |event: &&Event| {
@@ -365,7 +412,7 @@ fn watch(evidence: &Evidence, found: &mut Vec<String>) {
 }
 
 /// What the gateway lists is what is stored.
-fn listing(evidence: &Evidence, found: &mut Vec<String>) {
+fn listing(evidence: &Evidence, found: &mut Found) {
     let Some((party, listed)) = &evidence.listed else { return };
     let mut known = BTreeMap::new();
     for one in listed {

@@ -42,6 +42,7 @@ mod retention;
 mod routing;
 mod samples;
 mod shutdown;
+mod soak;
 mod submit;
 mod traces;
 mod upgrade;

@@ -115,6 +115,7 @@ impl<'a> Cell<'a> {
         world.crew.restart().await;
         let evidence = world.evidence().await;
         let found = ledger::differences(&evidence);
+        let found = found.texts();
         let outcome = match found.len() {
             0 => "as promised".to_owned(),
             count => format!("{count} differences"),

@@ -110,17 +110,17 @@ async fn a_migration_that_breaks_off_leaves_its_schema_whole() {
     put(&house, 1);
     let path = house.root().join("data/tongban.db");
     let store = Connection::open(&path).unwrap();
-    // Stands in the way of the third script's last statement.
+    // Stands in the way of the fourth script's last statement.
     store.execute_batch("CREATE INDEX applications_ended ON leaves (hash)").unwrap();
     let said = house.refused(&[]).await;
     assert!(said.contains("applications_ended"), "{said}");
     let schema = || store.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap();
     let columns = "SELECT count(*) FROM pragma_table_info('applications') WHERE name = 'purged'";
     let purged: i64 = store.query_row(columns, [], |row| row.get(0)).unwrap();
-    assert_eq!((schema(), purged), (2, 0), "the second is done whole, of the third nothing");
+    assert_eq!((schema(), purged), (3, 0), "the third is done whole, of the fourth nothing");
     store.execute_batch("DROP INDEX applications_ended").unwrap();
     house.run().await;
-    assert_eq!(schema(), 3);
+    assert_eq!(schema(), 4);
     let verified = house.command(&["audit", "verify"]);
     assert!(verified.status.success(), "{}", crate::harness::said(&verified));
 }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, AtomicUsize, Ordering},
@@ -19,14 +20,14 @@ use tokio::task::JoinHandle;
 use crate::{
     crew::Crew,
     database::{Database, Engine, Postgres},
-    harness::{House, Plan, until},
+    harness::{House, Plan, said, tongban, until},
     line::Line,
     papers,
     receiver::{Dialect, Receiver},
 };
 
 /// How long a course of one application may take, with all that is done to it.
-pub(crate) const COURSE: Duration = Duration::from_secs(90);
+pub(crate) const COURSE: Duration = Duration::from_secs(180);
 /// How long a caller waits for an answer before it asks again with the same key.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -121,10 +122,15 @@ impl World {
 
     /// A world with so many gateways on this store.
     pub(crate) async fn on(database: Database, processes: usize) -> Self {
+        Self::planned(short(), database, processes).await
+    }
+
+    /// A world by this plan.
+    pub(crate) async fn planned(plan: Plan, database: Database, processes: usize) -> Self {
         let (platform, away) = (Receiver::bind().await, Receiver::bind().await);
         let lines = [Line::to(platform.address).await, Line::to(away.address).await];
         let [first, second] = lines.each_ref().map(|line| format!("https://{}", line.address));
-        let plan = database.planned(short()).endpoint("23", &first).endpoint("44", &second);
+        let plan = database.planned(plan).endpoint("23", &first).endpoint("44", &second);
         let house = House::build(plan);
         let platform = platform.open(Dialect::P23, &house.certificates("23"));
         let away = away.open(Dialect::P44, &house.certificates("44"));
@@ -185,6 +191,22 @@ impl World {
     }
 }
 
+impl World {
+    /// One application of person `n`, taken up, and each second one decided. Nobody waits for the
+    /// end of it.
+    pub(crate) async fn short_course(&self, n: u32) {
+        let id = self.desk("44").submit(n, &papers::subsidy(n, "230103")).await;
+        until("the platform to have it", COURSE, || async {
+            self.platform.holds(&id).then_some(())
+        })
+        .await;
+        self.desk("23").tell(&id, ACCEPT, "", 200).await;
+        if n % 2 == 0 {
+            self.desk("23").tell(&id, DECIDE, "", 200).await;
+        }
+    }
+}
+
 /// A change: the verb of its path, the event that it causes.
 #[derive(Clone, Copy)]
 pub(crate) struct Change(&'static str, &'static str);
@@ -215,7 +237,9 @@ impl Change {
 pub(crate) struct Desk {
     party: &'static str,
     client: Client,
-    token: String,
+    certs: PathBuf,
+    /// Made when; they hold for an hour.
+    token: Arc<Mutex<(Instant, String)>>,
     crew: Arc<Crew>,
     said: Arc<Mutex<Vec<Said>>>,
     turn: Arc<AtomicUsize>,
@@ -228,12 +252,13 @@ impl Desk {
         party: &'static str,
         said: &Arc<Mutex<Vec<Said>>>,
     ) -> Self {
-        let scopes = "applications:submit applications:read applications:decide";
+        let certs = house.certs();
         let client = Client::builder().tls_backend_preconfigured(house.tls(party));
         Self {
             party,
             client: client.connect_timeout(PATIENCE).build().unwrap(),
-            token: house.token(party, scopes),
+            token: Arc::new(Mutex::new((Instant::now(), token(party, &certs)))),
+            certs,
             crew: Arc::clone(crew),
             said: Arc::clone(said),
             turn: Arc::default(),
@@ -246,7 +271,15 @@ impl Desk {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let edge = edges.get(turn % edges.len().max(1))?;
         let request = self.client.request(method, format!("https://{edge}{path}"));
-        Some(request.bearer_auth(&self.token))
+        Some(request.bearer_auth(self.token()))
+    }
+
+    fn token(&self) -> String {
+        let mut made = self.token.lock().unwrap();
+        if made.0.elapsed() > Duration::from_secs(1800) {
+            *made = (Instant::now(), token(self.party, &self.certs));
+        }
+        made.1.clone()
     }
 
     /// What is read; none when that did not work.
@@ -317,6 +350,14 @@ impl Desk {
         let text = |name: &str| read[name].as_str().unwrap_or_default().to_owned();
         Said { status, replayed, id: text("id"), reason: text("reason"), ..call }
     }
+}
+
+fn token(party: &str, certs: &Path) -> String {
+    let scopes = "applications:submit applications:read applications:decide";
+    let certs = certs.to_str().unwrap();
+    let made = tongban(&["token", "--party", party, "--scope", scopes, "--certs", certs]);
+    assert!(made.status.success(), "{}", said(&made));
+    String::from_utf8(made.stdout).unwrap().trim().to_owned()
 }
 
 /// Follows the party's events from the first on, over every break, as server-sent events.

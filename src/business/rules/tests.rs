@@ -388,11 +388,33 @@ fn every_fault_of_a_table_is_told_with_its_line() {
         ("hub.benefits.exists(b, b.colour)", "`hub.benefits[].colour` is no field"),
         ("1 < 2", "names no field"),
         ("details.level ==", "is no expression"),
+        ("details.level == '1' && details.level == '2'", "can never be true"),
+        ("'9' == details.level", "`9` is no code of `disability_level`"),
+        ("details.longTermCare || true", "is always true"),
+        ("details.level != details.level", "can never be true"),
+        ("years(application.applicant.birthDate, day) >= 300", "can never be true"),
+        ("yeers(application.applicant.birthDate, day) >= 18", "`yeers` is no function"),
+        ("years(application.applicant.birthDate) >= 18", "takes 2 arguments, not 1"),
+        ("details.level > 1", "cannot be evaluated"),
+        ("years(details.statement, day) > 1", "cannot be evaluated"),
+        ("details.longTermCare == 'true'", "true or false, and never that"),
+        ("details.level == 1", "a text, and never that"),
+        ("details.level", "is no yes or no"),
+        ("application.source == 'ONLIN'", "`ONLIN` is no code of `application.source`"),
+        ("hub.benefits.exists(b, b.benefit == 'livng')", "`livng` is no code of"),
+        ("papers.W9 == []", "`papers.W9` is no field"),
     ] {
         let told = of(good.0, require, good.2);
         assert_eq!(told.first().map(|fault| fault.0), Some(6), "{require}: {told:?}");
         assert!(told[0].1.contains(what), "{require}: {told:?}");
     }
+    let nobody = format!(
+        "{}when = \"details.level == '1' && details.category in []\"\n",
+        rule("X", good.0, good.1, good.2)
+    );
+    assert!(faults(&nobody)[0].1.contains("`when` is never true"), "{:?}", faults(&nobody));
+    let fact = rule("X", good.0, good.1, good.2).replace("\"ask\"", "\"refuse\"");
+    assert!(faults(&fact)[0].1.contains("`asks` is missing"));
     let field = of(good.0, good.1, "disabilitySubsidy.colour");
     assert_eq!(field[0].0, 8);
     let twice = rule("X", good.0, good.1, good.2).repeat(2);

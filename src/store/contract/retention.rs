@@ -131,15 +131,15 @@ async fn what_was_purged_is_gone_from_the_file() {
     assert_eq!(store.purge(before, 100).await.unwrap(), 60);
     file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let bytes = place.bytes();
-    let is_there = |part: &[u8]| bytes.iter().any(|file| memchr(file, part));
+    let is_there = |part: &[u8]| bytes.iter().any(|file| contains(file, part));
     for (id, value) in sealed {
         // Any run of it would do to show that it was not overwritten.
-        let left = value.chunks_exact(16).any(|part| is_there(part));
+        let left = value.chunks_exact(16).any(&is_there);
         assert_eq!(left, id == *kept.as_bytes());
     }
     assert!(!is_there(NAME));
 }
 
-fn memchr(file: &[u8], part: &[u8]) -> bool {
+fn contains(file: &[u8], part: &[u8]) -> bool {
     file.windows(part.len()).any(|window| window == part)
 }

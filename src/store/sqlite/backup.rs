@@ -23,7 +23,11 @@ use crate::{
     store::{
         copies::{Copied, Restored, Tell},
         proof::Report,
-        sqlite::{fits, hold, migrate, proof},
+        sqlite::{
+            outbox::HELD,
+            proof,
+            ready::{fits, hold, migrate},
+        },
         vault::Vault,
     },
 };
@@ -202,7 +206,7 @@ fn hand_over(copy: &Path, report: &Report) -> rusqlite::Result<usize> {
     let asked_first = transaction.execute(
         "UPDATE deliveries SET unknown = 1, due = iif(due = ?2, due, ?1), \
          state = iif(state = 1, 0, state) WHERE state IN (0, 1, 3)",
-        [now, i64::MAX],
+        [now, HELD],
     )?;
     let entry = Entry {
         kind: Kind::Operation,

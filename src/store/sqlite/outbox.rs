@@ -205,8 +205,8 @@ pub(super) fn resend(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize,
     let sql = "UPDATE deliveries AS d SET state = 0, attempts = 0, unknown = 1, \
                due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
                  AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
-               WHERE seq = ?1 AND state = 2 AND EXISTS ( \
-                 SELECT 1 FROM applications a WHERE a.seq = d.application AND a.purged IS NULL)";
+               WHERE seq = ?1 AND state = 2 AND EXISTS (SELECT 1 FROM applications a \
+                 WHERE a.seq = d.application AND a.purged IS NULL)";
     again(scope, deliveries, sql, "RESENT")
 }
 
@@ -231,4 +231,4 @@ fn again(
 }
 
 /// When a delivery is due that waits for an earlier one of its application to its party.
-const HELD: i64 = i64::MAX;
+pub(super) const HELD: i64 = i64::MAX;

@@ -8,7 +8,7 @@ use crate::store::{
     StoreError,
     copies::Tell,
     proof::{ApplicationRow, Checker, DeliveryRow, EventRow, LeafRow, Report},
-    sqlite::{MIGRATIONS, fits, schema},
+    sqlite::ready::{MIGRATIONS, fits, schema},
     vault::Vault,
 };
 

@@ -32,10 +32,10 @@ async fn good() -> &'static (Evidence, Vec<u8>) {
 /// What the ledger says when this was done to the evidence.
 async fn told(plant: impl FnOnce(&mut Evidence)) -> Vec<String> {
     let (good, _) = good().await;
-    assert_eq!(differences(good), Vec::<String>::new(), "the run was not good");
+    assert_eq!(differences(good).texts(), Vec::<&str>::new(), "the run was not good");
     let mut evidence = good.clone();
     plant(&mut evidence);
-    differences(&evidence)
+    differences(&evidence).texts().into_iter().map(str::to_owned).collect()
 }
 
 /// What the ledger says when this was done to the database.
