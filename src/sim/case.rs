@@ -237,7 +237,23 @@ pub(super) struct Report {
     pub missing: Vec<String>,
     pub papers: Vec<Paper>,
     pub decision: Option<Decision>,
+    /// Of the withdrawal of a divorce: who of the two, and the receipt that they show.
+    pub withdrawal: Option<Withdrawal>,
     pub trace: TraceContext,
+}
+
+/// Either of the two may withdraw alone (Civil Code art. 1077), with the receipt (民发〔2020〕116号).
+#[derive(Clone, Debug)]
+pub(super) struct Withdrawal {
+    pub by: By,
+    pub receipt: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Man,
+    Woman,
+    Both,
 }
 
 /// What a message that was received holds, as far as the simulator needs it.

@@ -282,7 +282,7 @@ impl Forms {
 
     fn couple(&mut self, county: &str, office: &str, turn: usize) -> Couple {
         let again = turn % 10 == 7;
-        let foreign = !again && !self.people.cycle.once_in("both citizens", 4);
+        let foreign = !again && !self.people.cycle.once_in("both citizens", 6);
         let his = foreign && self.people.dice.chance(0.5);
         let man = self.spouse(true, his);
         let woman = self.spouse(false, foreign && !his);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     model::{codes::Codes, trace::TraceContext},
     sim::{
-        case::{Body, Business, Content, Decision, Form, Happening, Received, Report, digest},
+        case::{Body, Business, By, Content, Decision, Form, Happening, Received, Report, digest},
         cycle::Writing,
         exchange::{Exchange, Told},
         faults::Faults,
@@ -153,6 +153,8 @@ impl Voice for National {
             .text("event_type", event_type(report.what))
             .text("event_time", rfc3339(Timestamp::now()))
             .text("reason", &report.reason)
+            .text("withdraw_by", report.withdrawal.as_ref().map_or("", |one| withdrawer(one.by)))
+            .text("receipt_no", report.withdrawal.as_ref().map_or("", |one| &*one.receipt))
             .value("missing_materials", missing)
             .value("materials", forms::papers(&self.writing, &report.papers, "kind"))
             .value("decision", report.decision.as_ref().map(|d| self.decision(d)));
@@ -273,6 +275,14 @@ fn listed_xml(body: &Element) -> Listed {
     let missing = body.all("missing_materials").map(|kind| kind.text.clone());
     let papers = body.all("materials").map(|paper| paper.get("kind").to_owned());
     (missing.collect(), papers.collect())
+}
+
+const fn withdrawer(by: By) -> &'static str {
+    match by {
+        By::Man => "1",
+        By::Woman => "2",
+        By::Both => "3",
+    }
 }
 
 const fn event_type(what: Happening) -> &'static str {

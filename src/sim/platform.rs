@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     model::{codes::Codes, trace::TraceContext},
     sim::{
-        case::{Business, Content, Form, Happening, Received, Report, digest},
+        case::{Business, By, Content, Form, Happening, Received, Report, digest},
         cycle::Writing,
         exchange::Told,
         faults::{Fault, Faults},
@@ -110,6 +110,8 @@ impl Voice for Platform {
             .text("sjlx", event_type(report.what))
             .text("fssj", compact(Timestamp::now()))
             .text("yy", &report.reason)
+            .text("chr", report.withdrawal.as_ref().map_or("", |one| withdrawer(one.by)))
+            .text("hzdh", report.withdrawal.as_ref().map_or("", |one| &*one.receipt))
             .value("qscl", missing)
             .value("clxx", forms::papers(&self.writing, &report.papers))
             .value("bjjg", decision);
@@ -188,6 +190,14 @@ impl Voice for Platform {
 
 fn document(value: &Value) -> Document {
     Document { content_type: JSON, body: value.to_string().into_bytes() }
+}
+
+const fn withdrawer(by: By) -> &'static str {
+    match by {
+        By::Man => "NF",
+        By::Woman => "NV",
+        By::Both => "SF",
+    }
 }
 
 const fn event_type(what: Happening) -> &'static str {

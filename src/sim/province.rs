@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     model::{codes::Codes, trace::TraceContext},
     sim::{
-        case::{Business, Content, Decision, Form, Happening, Received, Report, digest},
+        case::{Business, By, Content, Decision, Form, Happening, Received, Report, digest},
         cycle::Writing,
         province_api as api, province_forms as forms, province_reading as reading,
         settings::Settings,
@@ -134,6 +134,10 @@ impl Voice for Province {
         for kind in &report.missing {
             event = event.leaf("Missing", &self.writing.code("material", kind));
         }
+        if let Some(withdrawal) = &report.withdrawal {
+            let by = Element::new("Withdrawal").attr("by", withdrawer(withdrawal.by));
+            event = event.with(by.leaf("ReceiptNo", &withdrawal.receipt));
+        }
         let mut content = Element::new("Content").with(event);
         if let Some(decision) = &report.decision {
             content = content.with(self.decision(decision));
@@ -210,6 +214,14 @@ impl Voice for Province {
         let state = if stored { "在库" } else { "无" };
         let told = Element::new("Message").attr("id", message).attr("state", state);
         Document { content_type: XML, body: Element::new("GdmzAnswer").with(told).print() }
+    }
+}
+
+const fn withdrawer(by: By) -> &'static str {
+    match by {
+        By::Man => "男方",
+        By::Woman => "女方",
+        By::Both => "双方",
     }
 }
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::sim::{
     case::{
-        Assistance, Body, Child, Couple, Decision, Divorce, Form, Happening, OldAge, Paper, Parent,
-        Person, Place, Report, Representative, Spouse, Subsidy,
+        Assistance, Body, By, Child, Couple, Decision, Divorce, Form, Happening, OldAge, Paper,
+        Parent, Person, Place, Report, Representative, Spouse, Subsidy,
     },
     json::{Object, each, text},
     voice::{Call, JSON, Said, day, rfc3339},
@@ -33,7 +33,7 @@ pub(super) fn report(report: &Report, key: &str) -> Option<Call> {
             "supplement",
             Object::new().value("materials", materials()).text("note", &report.reason),
         ),
-        Happening::Withdrawn => ("withdraw", Object::new().text("reason", &report.reason)),
+        Happening::Withdrawn => ("withdraw", withdrawal(report)),
         Happening::Decided => {
             ("decide", Object::new().value("decision", report.decision.as_ref().map(decision)))
         }
@@ -52,6 +52,17 @@ pub(super) fn said(status: u16, body: &[u8]) -> Said {
         }
         _ => Said::Unclear,
     }
+}
+
+fn withdrawal(report: &Report) -> Object {
+    let object = Object::new().text("reason", &report.reason);
+    let Some(withdrawal) = &report.withdrawal else { return object };
+    let by = match withdrawal.by {
+        By::Man => "MAN",
+        By::Woman => "WOMAN",
+        By::Both => "BOTH",
+    };
+    object.text("withdrawnBy", by).text("receiptNumber", &withdrawal.receipt)
 }
 
 fn call(path: String, key: &str, body: &Value) -> Call {

@@ -8,7 +8,10 @@ use jiff::{ToSpan as _, civil::Date};
 use crate::{
     model::{clock, trace::TraceContext},
     sim::{
-        case::{Body, Business, Content, Decision, Form, Happening, Paper, Received, Report},
+        case::{
+            Body, Business, By, Content, Decision, Form, Happening, Paper, Received, Report,
+            Withdrawal,
+        },
         cast::{Expected, Manner},
         claim::Claim,
         desk::Desk,
@@ -209,6 +212,7 @@ impl Case {
             missing: Vec::new(),
             papers: Vec::new(),
             decision: None,
+            withdrawal: None,
             trace: self.trace,
         }
     }
@@ -245,7 +249,11 @@ async fn follow(desk: &Desk, case: &Case, form: &Form, manner: Manner) -> Option
 /// Withdraws; `false` when it was decided meanwhile: the decision is on its way.
 pub(super) async fn withdraw(desk: &Desk, case: &Case, words: &str) -> Option<bool> {
     desk.books.withdrawal(&case.number, "asked");
-    let report = Report { reason: words.into(), ..case.report(Happening::Withdrawn) };
+    let withdrawal = (case.business == Business::Divorce).then(|| Withdrawal {
+        by: [By::Man, By::Woman, By::Both][case.turn() % 3],
+        receipt: case.claim.get("receipt").into(),
+    });
+    let report = Report { withdrawal, reason: words.into(), ..case.report(Happening::Withdrawn) };
     let taken = matches!(tell(desk, &report).await?, Said::Done(..));
     desk.books.withdrawal(&case.number, if taken { "accepted" } else { "refused" });
     Some(taken)

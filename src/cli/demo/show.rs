@@ -67,9 +67,8 @@ fn way(business: &str, direction: &str) -> &'static str {
 /// The columns: name, width, and what stands in them.
 type Column = (&'static str, usize, fn(&Cell) -> usize);
 
-const COLUMNS: [Column; 16] = [
+const COLUMNS: [Column; 15] = [
     ("sent", 4, |cell| cell.submitted),
-    ("recv", 4, |cell| cell.delivered),
     ("check", 5, |cell| cell.to_check),
     ("asked", 5, |cell| cell.supplemented),
     ("yes", 3, |cell| cell.granted),
@@ -126,10 +125,10 @@ pub(super) fn table(outcome: &Outcome) -> String {
 fn legend(outcome: &Outcome) -> String {
     let total = &outcome.total;
     format!(
-        "recv: reached who decides; check: taken with open questions; asked: papers asked for, handed in;\n\
-         yes, no: decided; wdrn: withdrawn; late: papers never came; wait: in the cooling-off period;\n\
-         told: both sides know how it stands; move: moved with the household; rule, twice: sent besides\n\
-         and refused, as had to be; bad: altered, or taken or refused against the regulation.\n\
+        "check: taken with open questions; asked: papers asked for and handed in; yes, no: decided;\n\
+         wdrn: withdrawn; late: papers never came; wait: in the cooling-off period; told: both sides\n\
+         know how it stands; move: moved with the household; rule, twice: sent besides and refused, as\n\
+         had to be; bad: altered, or taken or refused against the regulation.\n\
          Township reports {}, archives asked for {} (ours {}), marriages annulled {}, told of a second\n\
          application {}, told to pay no longer {}; besides: booked and never came {}, let through by a\n\
          silent hub and denied at home {}.\n\
