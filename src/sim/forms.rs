@@ -438,7 +438,7 @@ mod tests {
     }
 
     fn planned() -> Vec<Form> {
-        demo_set(1200)
+        demo_set(1500)
     }
 
     fn people_in(form: &Form) -> Vec<&Person> {
@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn twelve_hundred_applications_use_every_code_of_every_list() {
+    fn fifteen_hundred_applications_use_every_code_of_every_list() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/codes");
         let codes = Codes::load(&folder).unwrap();
         let mut used: HashMap<&str, HashSet<String>> = HashMap::new();

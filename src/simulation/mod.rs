@@ -168,6 +168,7 @@ fn every_planted_bug_is_found() {
         let found = (0..100).map(|seed| (seed, run(seed, Some(bug)).faults));
         let found = found.into_iter().find(|(_, faults)| !faults.is_empty());
         let (seed, faults) = found.unwrap_or_else(|| panic!("{bug:?} is not found"));
+        assert!(run(seed, None).faults.is_empty(), "seed {seed} fails without {bug:?} too");
         println!("{bug:?}: seed {seed}: {}", faults[0]);
     }
 }

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
+use jiff::civil::Date;
 use tokio::time::sleep;
 
 use crate::{
@@ -33,6 +34,7 @@ struct Desk {
     number: String,
     application: String,
     business: Business,
+    taken_in: Date,
 }
 
 /// Opens a case.
@@ -40,9 +42,10 @@ pub(super) fn open(
     world: &Arc<World>,
     party: &'static str,
     (number, application): (String, String),
-    business: Business,
+    (business, taken_in): (Business, Date),
 ) {
-    let desk = Desk { world: Arc::clone(world), party, number, application, business };
+    let world_of = Arc::clone(world);
+    let desk = Desk { world: world_of, party, number, application, business, taken_in };
     match business {
         Business::MarriageRegistration => world.spawn(desk.check()),
         _ => world.spawn(desk.handle()),
@@ -82,7 +85,7 @@ impl Desk {
         }
         sleep(millis(0, 3000)).await;
         let mut decide = event(EventType::DecisionMade);
-        decide.decision = Some(papers::decision(percent(60)));
+        decide.decision = Some(papers::decision(percent(60), self.taken_in));
         self.report(decide).await;
     }
 
@@ -98,11 +101,12 @@ impl Desk {
         let label = format!("{} {}", self.number, what.as_str_name());
         for _ in 0..60 {
             let told = self.tell(&label, &key, &event).await;
-            let early = told == Told::Refused(Reason::IllegalTransition) && !self.knows(&OVER);
-            if early {
+            let early = told == Told::Refused(Reason::IllegalTransition);
+            if early && !self.knows(&OVER) {
                 sleep(millis(100, 2000)).await;
                 continue;
             }
+            understood(&self.world, &label, &told);
             let (party, application) = (self.party, self.application.clone());
             let made = Made { party, application, event: what, told };
             return self.world.with(|state| state.books.made.push(made));
@@ -186,6 +190,15 @@ fn change(id: &str, event: pb::ApplicationEvent) -> Change {
             decision: event.decision,
         }),
         _ => Change::Accept(pb::AcceptApplicationRequest { id, expected_version }),
+    }
+}
+
+/// A change may come too early or too late; for anything else it must not be refused.
+pub(super) fn understood(world: &World, label: &str, told: &Told) {
+    if let Told::Refused(reason) = told
+        && *reason != Reason::IllegalTransition
+    {
+        world.fault(format!("{label}: refused as {}", reason.code()));
     }
 }
 

@@ -1,11 +1,13 @@
 //! What citizens hand in: valid applications, each of a person with a number of their own.
 
+use jiff::civil::Date;
+
 use crate::{
     model::{
         clock,
         pb::{self, application::Details},
     },
-    simulation::world::DAY,
+    simulation::world::SECOND,
 };
 
 /// A valid citizen number (GB 11643).
@@ -119,22 +121,35 @@ pub(super) fn marriage(number: &str, who: u64, taken_in: &str) -> pb::Applicatio
     }
 }
 
-/// The decision on an application: `granted` or not.
-pub(super) fn decision(granted: bool) -> pb::Decision {
+/// The day on which an application was taken in.
+pub(super) fn taken_in_on(application: &pb::Application) -> Date {
+    clock::china_date(application.accept_time.as_ref().unwrap().seconds * SECOND)
+}
+
+/// The decision of an office on an application taken in on that day: `granted` or not.
+pub(super) fn decision(granted: bool, day: Date) -> pb::Decision {
+    let paid_from = day.strftime("%Y-%m").to_string();
+    pb::Decision {
+        paid_from: if granted { paid_from } else { String::new() },
+        ..decided(granted, day)
+    }
+}
+
+/// The decision of a registry.
+pub(super) fn registered(granted: bool, day: Date) -> pb::Decision {
+    let certificate_number = if granted { "J230103-2026-000123".into() } else { String::new() };
+    pb::Decision { certificate_number, ..decided(granted, day) }
+}
+
+fn decided(granted: bool, day: Date) -> pb::Decision {
     let outcome = if granted { pb::Outcome::Granted } else { pb::Outcome::Denied };
     let why = |text: &str| if granted { String::new() } else { text.into() };
     pb::Decision {
         outcome: outcome as i32,
-        decided_on: clock::china_date(clock::now_micros() - DAY / 24).to_string(),
+        decided_on: day.to_string(),
         office: "民政局".into(),
         reason_code: why("99"),
         reason: why("不符合条件"),
         ..Default::default()
     }
-}
-
-/// The decision of a registry.
-pub(super) fn registered(granted: bool) -> pb::Decision {
-    let certificate_number = if granted { "J230103-2026-000123".into() } else { String::new() };
-    pb::Decision { certificate_number, ..decision(granted) }
 }

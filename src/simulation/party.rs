@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use crate::{
     dispatch::Reply,
     model::pb::EventType,
-    simulation::{books::Stored, office, random::percent, world::World},
+    simulation::{books::Stored, office, papers, random::percent, world::World},
     translate::{self, Format, Kind, Wire},
 };
 
@@ -131,6 +131,7 @@ fn store(world: &Arc<World>, party: &'static str, document: &[u8], wire: Wire) {
         state.books.case(party, &case).told.push(event);
     });
     if head.kind == Kind::Application {
-        office::open(world, party, (case, application), head.business);
+        let taken_in = papers::taken_in_on(&format.read_application(&message).0);
+        office::open(world, party, (case, application), (head.business, taken_in));
     }
 }

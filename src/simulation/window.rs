@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _};
+use jiff::civil::Date;
 use tokio::time::sleep;
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     simulation::{
         books::{Made, Seen, Submission, Told},
         held,
-        office::{insist, told},
+        office::{insist, told, understood},
         papers,
         random::{below, millis, percent, pick},
         world::{PARTIES, World, caller},
@@ -76,7 +77,7 @@ impl Visit {
                 visit.change(EventType::ApplicationWithdrawn, Change::Withdraw(request)).await;
             });
         }
-        self.follow(&application.id).await;
+        self.follow(&application.id, papers::taken_in_on(&paper)).await;
     }
 
     fn paper(&self) -> Box<pb::Application> {
@@ -125,7 +126,7 @@ impl Visit {
     }
 
     /// Does what the handling side asks for, until it is over.
-    async fn follow(&self, id: &str) {
+    async fn follow(&self, id: &str, taken_in: Date) {
         let mut supplemented = percent(30);
         loop {
             if self.knows(&OVER) {
@@ -143,7 +144,7 @@ impl Visit {
             }
             if self.knows(&[EventType::CheckPassed]) {
                 sleep(millis(0, 1500)).await;
-                let decision = Some(papers::registered(percent(70)));
+                let decision = Some(papers::registered(percent(70), taken_in));
                 let id = id.to_owned();
                 let request = pb::DecideApplicationRequest { id, decision, expected_version: 0 };
                 return self.change(EventType::DecisionMade, Change::Decide(request)).await;
@@ -187,6 +188,7 @@ impl Visit {
             .boxed()
         })
         .await;
+        understood(&self.world, &who, &told);
         let made = Made { party: self.party, application: id, event, told };
         self.world.with(|state| state.books.made.push(made));
     }

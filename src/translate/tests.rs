@@ -206,7 +206,7 @@ drops = [
   { path = "id", why = "x" }, { path = "acceptanceNumber", why = "x" }, { path = "business", why = "x" },
   { path = "sequence", why = "x" }, { path = "state", why = "x" }, { path = "time", why = "x" },
   { path = "party", why = "x" }, { path = "missingMaterials", why = "x" }, { path = "lastPaidMonth", why = "x" },
-  { path = "materials", why = "x" }, { path = "decision", why = "x" }, { path = "deadline", why = "x" },
+  { path = "materials", why = "x" }, { path = "decision", why = "x" }, { path = "deadline", why = "x" }, { path = "withdrawnBy", why = "x" }, { path = "receiptNumber", why = "x" },
 ]
 field = [
   { canonical = "applicationId", path = "a.id", required = true },

@@ -94,7 +94,8 @@ impl Bug {
                 "DELETE FROM leaves WHERE position = (SELECT max(position) FROM leaves)"
             }
             Self::Overtakes if shows => {
-                "UPDATE deliveries SET state = 9 WHERE state = 0 AND attempts > 0"
+                "UPDATE deliveries SET state = 9 WHERE state = 0 AND attempts > 0; \
+                 UPDATE deliveries SET due = created WHERE state = 0 AND attempts = 0"
             }
             Self::Overtakes => "UPDATE deliveries SET state = 0 WHERE state = 9",
             Self::LosesParked => "DELETE FROM deliveries WHERE state = 3",
@@ -104,6 +105,6 @@ impl Bug {
             Self::SleepsLate => "UPDATE applications SET wake = NULL",
             _ => return,
         };
-        connection.execute(sql, []).unwrap();
+        connection.execute_batch(sql).unwrap();
     }
 }
