@@ -49,7 +49,8 @@ fn numbers(spouse: &pb::Spouse) -> impl Iterator<Item = String> + use<> {
     let citizen = spouse.person.as_ref().map_or("", |person| person.resident_id.as_str());
     let numbers = [citizen, &spouse.document_number].map(|number| {
         let forms = resident_id::forms(number);
-        forms.iter().find(|form| form.len() == 18).or(forms.first()).cloned().unwrap_or_default()
+        let whole = forms.iter().find(|form| form.len() == 18);
+        whole.or_else(|| forms.first()).cloned().unwrap_or_default()
     });
     let [citizen, other] = numbers;
     let other = Some(other).filter(|other| *other != citizen);

@@ -144,10 +144,20 @@ pub struct Rulebook {
     divisions: Arc<Divisions>,
 }
 
+/// How many rules a business has.
+pub struct RuleCount {
+    /// Its code.
+    pub business: String,
+    /// Those of the country.
+    pub country: usize,
+    /// With those of each province that has its own.
+    pub provinces: Vec<(String, usize)>,
+}
+
 impl Rulebook {
     /// How many rules each business has: of the country, and with those of each province that has
     /// its own.
-    pub fn count(&self) -> Vec<(String, usize, Vec<(String, usize)>)> {
+    pub fn count(&self) -> Vec<RuleCount> {
         let of = |business: Business| {
             let chapters = self.chapters.iter().filter(|((of, _), _)| *of == business);
             let (mut country, mut provinces) = (0, Vec::new());
@@ -158,7 +168,7 @@ impl Rulebook {
                 }
             }
             provinces.sort();
-            (business.code(), country, provinces)
+            RuleCount { business: business.code(), country, provinces }
         };
         Business::ALL.into_iter().map(of).collect()
     }

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use crate::{
+    business::rules::RuleCount,
     cli::{faulty, serve},
     model::fault::Fault,
     translate::Coverage,
@@ -60,8 +61,7 @@ struct Proved {
     covered: Option<(Date, Date)>,
     withdrawn: usize,
     calendar: Option<(i16, i16)>,
-    /// Rules by business: of the country, and with those of each province that has its own.
-    rules: Vec<(String, usize, Vec<(String, usize)>)>,
+    rules: Vec<RuleCount>,
 }
 
 impl Proved {
@@ -77,7 +77,7 @@ impl Proved {
     }
 
     fn json(&self) -> serde_json::Value {
-        let rules = self.rules.iter().map(|(business, country, provinces)| {
+        let rules = self.rules.iter().map(|RuleCount { business, country, provinces }| {
             let provinces = provinces.iter().map(|(code, count)| (code.clone(), json!(count)));
             let provinces: serde_json::Map<_, _> = provinces.collect();
             (business.clone(), json!({ "country": country, "provinces": provinces }))
@@ -95,7 +95,7 @@ impl Proved {
 
     fn print(&self) {
         println!("\n{:<24} {:>7}  with those of a province", "rules", "country");
-        for (business, country, provinces) in &self.rules {
+        for RuleCount { business, country, provinces } in &self.rules {
             let provinces = provinces.iter().map(|(code, count)| format!("{code}: {count}"));
             let provinces = provinces.collect::<Vec<_>>().join(", ");
             println!("{business:<24} {country:>7}  {provinces}");

@@ -122,7 +122,7 @@ impl Desk {
             let (desk, key, event) = (self.clone(), key.to_owned(), event.clone());
             async move {
                 if native {
-                    return desk.send_native(&intake, &key, event).await;
+                    return Box::pin(desk.send_native(&intake, &key, event)).await;
                 }
                 let change = change(&desk.application, event);
                 let trace = TraceContext::new();

@@ -124,7 +124,7 @@ async fn work(world: &World, terms: &Terms, done: &AtomicU32) {
             }
             world.short_course(n).await;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            if done % 5000 == 0 {
+            if done.is_multiple_of(5000) {
                 eprintln!("{done} of {} applications", terms.applications);
             }
         }

@@ -201,7 +201,7 @@ impl World {
         })
         .await;
         self.desk("23").tell(&id, ACCEPT, "", 200).await;
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             self.desk("23").tell(&id, DECIDE, "", 200).await;
         }
     }
