@@ -155,6 +155,20 @@ pub struct RuleCount {
 }
 
 impl Rulebook {
+    /// The codes of a value as a province has set it, as numbers; empty for a value of another kind.
+    pub fn codes(&self, business: Business, province: &str, name: &str) -> Vec<u8> {
+        let of = |province: &str| self.chapters.get(&(business, province.to_owned()));
+        let Some(chapter) = of(province).or_else(|| of("")) else { return Vec::new() };
+        let Value::Map(values) = &chapter.values else { return Vec::new() };
+        let value = values.map.iter().find(|(key, _)| key.to_string() == name);
+        let Some((_, Value::List(codes))) = value else { return Vec::new() };
+        let number = |code: &Value| match code {
+            Value::String(code) => code.parse().ok(),
+            _ => None,
+        };
+        codes.iter().filter_map(number).collect()
+    }
+
     /// How many rules each business has: of the country, and with those of each province that has
     /// its own.
     pub fn count(&self) -> Vec<RuleCount> {

@@ -17,7 +17,8 @@ use serde_json::json;
 use sm3::{Digest as _, Sm3};
 
 use crate::{
-    cli::{configuration, say},
+    cli::{configuration, say, serve},
+    model::pb::Business,
     reconcile::{
         Cover, Difference, Kind, Month, Number, RowFault, Tally, Terms, compare, read_listed,
         read_paid,
@@ -48,17 +49,16 @@ pub(super) struct Arguments {
     /// The province that paid, two digits; otherwise the configuration's.
     #[arg(long, value_name = "CODE")]
     province: Option<String>,
-    /// Hardship kinds (困难类别) that give the living subsidy: 1 urban and 2 rural 低保; a province
-    /// may add 3 低保边缘 and 4 other low income.
-    #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "1,2",
+    /// Hardship kinds (困难类别) that give the living subsidy; otherwise those of the province's rules:
+    /// 1 urban and 2 rural 低保, and what the province adds.
+    #[arg(long, value_name = "CODES", value_delimiter = ',',
           value_parser = clap::value_parser!(u8).range(1..=9))]
     hardship: Vec<u8>,
     /// The nursing subsidy goes to levels 1 and 2; for intellectual and mental disability down to
-    /// this level.
-    #[arg(long, value_name = "LEVEL", default_value_t = 2,
-          value_parser = clap::value_parser!(u8).range(2..=4))]
-    nursing_extended: u8,
-    /// The configuration, for the province.
+    /// this level; otherwise as the province's rules say.
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(2..=4))]
+    nursing_extended: Option<u8>,
+    /// The configuration, for the province and its rules.
     #[arg(long, default_value = "config/tongban.toml")]
     config: PathBuf,
     /// Print JSON.
@@ -135,8 +135,9 @@ fn terms(arguments: &Arguments) -> anyhow::Result<Terms> {
         }
     };
     let two = Some(&province).filter(|code| code.len() == 2).and_then(|code| code.parse().ok());
+    let (kinds, extended) = entitled(arguments, &province);
     let mut hardship = [false; 10];
-    for code in &arguments.hardship {
+    for code in &kinds {
         if let Some(kind) = hardship.get_mut(usize::from(*code)) {
             *kind = true;
         }
@@ -145,8 +146,29 @@ fn terms(arguments: &Arguments) -> anyhow::Result<Terms> {
         month: arguments.month,
         province: two.context("the province must be two digits, e.g. 23")?,
         hardship,
-        nursing_extended: arguments.nursing_extended,
+        nursing_extended: extended,
     })
+}
+
+/// Who is entitled: as asked for, else by the rules of the province, else by those of the country.
+fn entitled(arguments: &Arguments, province: &str) -> (Vec<u8>, u8) {
+    let rules = match (arguments.hardship.is_empty(), arguments.nursing_extended) {
+        (false, Some(_)) => None,
+        _ => serve::checked(&arguments.config).ok().map(|checked| checked.rulebook),
+    };
+    let of = |name: &str| {
+        let rules = rules.as_ref();
+        rules.map_or_else(Vec::new, |r| r.codes(Business::DisabilitySubsidy, province, name))
+    };
+    let mut kinds = arguments.hardship.clone();
+    if kinds.is_empty() {
+        kinds = of("living_hardship");
+    }
+    if kinds.is_empty() {
+        kinds = vec![1, 2];
+    }
+    let extended = arguments.nursing_extended.or_else(|| of("nursing_levels").into_iter().max());
+    (kinds, extended.unwrap_or(2).max(2))
 }
 
 /// Hidden by itself where standard error is no terminal.
