@@ -286,17 +286,15 @@ async fn the_place_that_paid_is_told_the_last_month_that_it_pays(engine: Engine)
     let told = events(&*store, first).await;
     let told: Vec<_> = told[3..].iter().map(|e| (e.r#type(), &*e.last_paid_month)).collect();
     assert_eq!(told, [(EventType::BenefitMoved, "2026-09"), (EventType::BenefitEnded, "2026-11")]);
-    for (party, mine) in [("national", 0), ("23", 2)] {
-        for _ in 0..mine {
-            delivered(&*store, party).await;
-        }
+    for (party, before) in [("national", 0), ("23", 2)] {
         let mut told = Vec::new();
         while let Some(lease) = lease_one(&*store, party).await {
             let event = lease.event().map(|event| (event.r#type(), event.application_id.clone()));
             told.extend(event.filter(|(_, id)| *id == first.to_string()));
             store.settle(lease, Settlement::Delivered).await.unwrap();
         }
-        let types: Vec<_> = told.into_iter().map(|(told, _)| told).collect();
+        // What the party was told of its own steps comes before.
+        let types: Vec<_> = told.into_iter().skip(before).map(|(told, _)| told).collect();
         assert_eq!(types, [EventType::BenefitMoved, EventType::BenefitEnded], "{party}");
     }
 }

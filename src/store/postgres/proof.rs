@@ -51,6 +51,7 @@ pub(in crate::store) async fn prove(
         deliveries(&snapshot, &mut checker).await?;
         leaves(&snapshot, &mut checker, tell).await?;
         applications(&snapshot, &mut checker).await?;
+        snapshot.rollback().await?;
         Ok(checker.finish())
     };
     proving.await.map_err(|trouble: Trouble| told(StoreError::from(trouble).to_string()))
