@@ -210,7 +210,9 @@ pub(super) const ABSENT: Row =
 impl Forms {
     /// The form of one of the cast, for a resident of `home`.
     pub(super) fn play(&mut self, row: &Row, home: &str, turn: usize) -> Form {
+        self.citizens = true;
         let mut form = self.fill_in(row.business, home, turn);
+        self.citizens = false;
         self.give_past(&mut form, row.past);
         self.plain(&mut form);
         self.twist(&mut form, row.twist);
@@ -411,7 +413,9 @@ impl Forms {
 
     /// What is asked for of a benefit that is being paid, where and until when the library says.
     fn drawn(&mut self, form: &mut Form, twist: Twist) {
-        let (today, reason) = (self.people.today(), self.people.cycle.next("exit_reason"));
+        let today = self.people.today();
+        let stops = matches!(twist, Twist::Asks("exit" | "suspend"));
+        let exit = if stops { self.people.cycle.among("exit", EXITS) } else { String::new() };
         let moves = matches!(twist, Twist::MovesFrom(_));
         let Some(person) = form.applicant.as_mut() else { return };
         if !moves {
@@ -433,12 +437,12 @@ impl Forms {
             Twist::MovesFrom(Paid::AnotherMonth) => month.checked_sub(3.months()).unwrap_or(month),
             _ => month,
         };
-        let (action, exit) = match twist {
-            Twist::MovesFrom(_) => ("6", String::new()),
-            Twist::Asks("exit") => ("5", reason),
-            Twist::Asks("suspend") => ("3", reason),
-            Twist::Asks("resume") => ("4", String::new()),
-            _ => ("2", String::new()),
+        let action = match twist {
+            Twist::MovesFrom(_) => "6",
+            Twist::Asks("exit") => "5",
+            Twist::Asks("suspend") => "3",
+            Twist::Asks("resume") => "4",
+            _ => "2",
         };
         let (previous, last) =
             if moves { (place.to_owned(), Some(last)) } else { Default::default() };
@@ -464,6 +468,9 @@ impl Forms {
         become_one(person, number, birth, male);
     }
 }
+
+/// Why a subsidy or an old-age allowance rests or ends: list `exit_reason`.
+const EXITS: &[&str] = &["02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "99", "01"];
 
 fn become_one(person: &mut Person, number: String, birth: Date, male: bool) {
     (person.id, person.birth) = (number, birth);
