@@ -2,6 +2,7 @@
 //! business in both directions. What it says is counted from the simulators' own books.
 
 mod books;
+mod cell;
 mod crew;
 mod show;
 mod stage;

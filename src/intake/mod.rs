@@ -31,6 +31,7 @@ use crate::{
     intake::{
         duplicate::Duplicate,
         eligibility::{intake_days, refusals},
+        idempotency::InUse,
         routing::{Place, Routes},
     },
     model::{
@@ -63,6 +64,7 @@ pub struct Intake {
     authorities: config::routes::Routes,
     verifier: Option<Arc<Verifier>>,
     seals: BTreeMap<String, SealKey>,
+    in_use: InUse,
 }
 
 /// What the way in is made of.
@@ -120,6 +122,7 @@ impl Intake {
             authorities,
             verifier,
             seals,
+            in_use: InUse::default(),
         })
     }
 
@@ -154,6 +157,7 @@ impl Intake {
         scrub(&mut application);
         let content = application.encode_to_vec();
         let key = idempotency::key(caller.party(), operation, key, &content);
+        let _turn = self.in_use.turn(&key).await;
         if let Some(answer) = self.recall(&key).await? {
             return Ok(answer);
         }

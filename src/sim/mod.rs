@@ -12,6 +12,7 @@ mod case;
 mod cast;
 mod claim;
 mod cycle;
+mod decide;
 mod desk;
 mod dice;
 mod exchange;

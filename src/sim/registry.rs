@@ -6,6 +6,7 @@ use std::{sync::PoisonError, time::Duration};
 use crate::sim::{
     case::{Content, Couple, Decision, Divorce, Form, Happening, Received, Report},
     cast::{Expected, Manner},
+    claim::Claim,
     desk::{Desk, Standing},
     regulation::{self, Verdict},
     settings::Role,
@@ -161,7 +162,7 @@ pub(super) async fn check(desk: &Desk, case: &Case) -> Option<()> {
         let found = Report { papers: archive, ..case.report(Happening::CheckPassed) };
         return progress(desk, &found).await.map(|_| ());
     }
-    if case.claim.get("operation").starts_with("IC") && !regulation::recorded(&case.claim) {
+    if case.claim.get("operation").starts_with("IC") && !recorded(&case.claim) {
         let asked = Report {
             reason: "库中无电子档案，已请原登记机关调档".into(),
             ..case.report(Happening::ArchiveAsked)
@@ -225,4 +226,9 @@ pub(super) async fn annul(desk: &Desk, received: Received) -> Option<()> {
     }
     desk.books.problem("the annulment of a marriage was not taken".into());
     Some(())
+}
+
+/// Whether the library has the record that a lost certificate was issued for.
+fn recorded(claim: &Claim) -> bool {
+    claim.people.iter().all(|who| regulation::records(who) != (false, false))
 }

@@ -117,7 +117,7 @@ fn marriage(claim: &Claim, today: Date) -> Vec<Objection> {
 }
 
 /// Whether the libraries have a standing marriage, and whether an ended one.
-fn records(who: &Who) -> (bool, bool) {
+pub(super) fn records(who: &Who) -> (bool, bool) {
     let old = format!(
         "{}{}",
         who.number.get(..6).unwrap_or_default(),
@@ -395,8 +395,3 @@ fn text(value: &Value, key: &str) -> String {
 /// as too many. Counties set their own.
 const LINE_FEN: i64 = 80_000;
 const SAVINGS_FEN: i64 = 2_000_000;
-
-/// Whether the library has the record that a lost certificate was issued for.
-pub(super) fn recorded(claim: &Claim) -> bool {
-    claim.people.iter().all(|who| records(who) != (false, false))
-}

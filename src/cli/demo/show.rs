@@ -2,7 +2,7 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::cli::demo::books::{Cell, Outcome};
+use crate::cli::demo::{books::Outcome, cell::Cell};
 
 /// Bars on standard error; nothing when it is no terminal.
 pub(super) struct Progress {
