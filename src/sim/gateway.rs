@@ -95,6 +95,14 @@ impl Gateway {
             // Both must hear the same; a difference is told as a refusal that stands out.
             return match (one, two) {
                 (Some(one), Some(two)) if one.0 == two.0 => Some(one),
+                // A refusal keeps nothing. When the gateway dies between the two, the hub may be
+                // silent the second time, and what cannot be told is a question: taken.
+                (Some((Said::Refused(_), _)), Some(two)) if matches!(two.0, Said::Done(..)) => {
+                    Some(two)
+                }
+                (Some(one), Some((Said::Refused(_), _))) if matches!(one.0, Said::Done(..)) => {
+                    Some(one)
+                }
                 (Some(one), Some(_)) => {
                     Some((Said::Refused("TWO_ANSWERS_TO_ONE_MESSAGE".into()), one.1))
                 }
