@@ -49,8 +49,8 @@ fn accepted_on(application: &pb::Application) -> Option<Date> {
     Some(clock::china_date(time.seconds.saturating_mul(1_000_000)))
 }
 
-/// When a benefit begins: a disability subsidy in the month of application (国发〔2015〕52号 [S6]), an
-/// old-age allowance in it or later \[P\], a recognised child's in the month after (次月) [S9]; one
+/// When a benefit begins: a disability subsidy in the month of application (国发〔2015〕52号 \[S6\]), an
+/// old-age allowance in it or later \[P\], a recognised child's in the month after (次月) \[S9\]; one
 /// that moves in the month after the last one paid elsewhere, so that none is paid twice and none
 /// is missed (domain §3.2).
 fn check_first_month(
@@ -156,7 +156,7 @@ fn check_certificate(application: &pb::Application, decision: &pb::Decision, out
     }
 }
 
-/// A divorce certificate is collected where the divorce was applied for (民发〔2020〕116号 [S22]).
+/// A divorce certificate is collected where the divorce was applied for (民发〔2020〕116号 \[S22\]).
 /// Rule D5; the office may be named in short.
 fn check_registry(body: &pb::DivorceRegistration, decision: &pb::Decision, out: &mut Violations) {
     let number = &decision.certificate_number;

@@ -209,7 +209,7 @@ pub fn check_materials(materials: &[pb::Material]) -> Vec<Violation> {
     out.0
 }
 
-/// Kinds of file that the child-welfare front end takes, domain §4.3 [S26e]; of other businesses
+/// Kinds of file that the child-welfare front end takes, domain §4.3 \[S26e\]; of other businesses
 /// nothing is known.
 pub fn check_files(business: Business, materials: &[pb::Material]) -> Vec<Violation> {
     const KINDS: [&str; 6] = ["jpg", "jpeg", "png", "doc", "docx", "pdf"];

@@ -291,7 +291,7 @@ fn has_control_characters(text: &str) -> bool {
 }
 
 /// Citizen number, category digit, level digit; of a re-issue also `B` and which one it is.
-/// 残疾人证管理办法; the form of the re-issue is [S29c].
+/// 残疾人证管理办法; the form of the re-issue is \[S29c\].
 fn is_disability_certificate(text: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let Some((number, reissue)) = text.split_at_checked(20).filter(|_| text.is_ascii()) else {

@@ -209,7 +209,7 @@ pub(super) fn event(row: &Row, vault: &Vault) -> Result<pb::ApplicationEvent, St
     event.open(vault)
 }
 
-/// The row of [`delivery_columns`].
+/// The row of `delivery_columns`.
 fn delivery(row: &Row) -> Result<Exchanged, StoreError> {
     Ok(Exchanged {
         delivery: row.try_get(0)?,
