@@ -132,15 +132,16 @@ pub(super) async fn dissolve(
         // Not accepted: nothing proves the marriage.
         return decide(desk, case, ("L", &couple.registry), judged(case, &brought)).await;
     }
-    if !couple.withdraws {
+    // Neither may marry or divorce elsewhere meanwhile; who tries is told of. Of a pair several try,
+    // so that its first must not free the way by withdrawing.
+    if twin {
+        desk.until(&case.number, |s| s.told_twice).await?;
+    }
+    if twin || !couple.withdraws {
         desk.books.waits(&case.number);
         return Some(());
     }
-    // Neither may marry or divorce elsewhere meanwhile; who tries is told of.
-    match twin {
-        true => drop(desk.until(&case.number, |s| s.told_twice).await?),
-        false => found_twice(desk, form).await?,
-    }
+    found_twice(desk, form).await?;
     desk.think().await;
     closed(desk, case, "一方撤回离婚登记申请").await
 }
