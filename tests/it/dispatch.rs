@@ -251,7 +251,7 @@ async fn marriage_goes_to_the_hub_and_back_in_xml() {
 }
 
 /// The hub says what its check found, as XML, sealed.
-async fn push_event(house: &House, id: &str, event: &str) {
+pub(crate) async fn push_event(house: &House, id: &str, event: &str) {
     let number = papers::number();
     let fields = [
         ("head.ver", "1.0"),

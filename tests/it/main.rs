@@ -21,6 +21,7 @@ mod database;
 mod demo;
 mod dispatch;
 mod duplicates;
+mod eligibility;
 mod formats;
 mod handed_on;
 mod harness;

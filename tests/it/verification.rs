@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Someone born in 1968, by the sequence that `src/sim/fates.rs` reads the past from.
-fn number(sequence: u32) -> String {
+pub(crate) fn number(sequence: u32) -> String {
     citizen("210102", "19680229", sequence / 2, sequence % 2 == 1)
 }
 
@@ -70,7 +70,7 @@ fn configure(house: &House, folder: &str, change: impl FnOnce(&mut toml_edit::Do
 }
 
 /// A simulator as its own process; ends with its standard input.
-struct Simulator {
+pub(crate) struct Simulator {
     child: Child,
     url: String,
 }
@@ -122,7 +122,7 @@ impl Drop for Simulator {
 }
 
 /// A gateway with both simulators to ask.
-async fn whole() -> (House, Simulator, Simulator) {
+pub(crate) async fn whole() -> (House, Simulator, Simulator) {
     let mut house = House::build(Plan::new());
     let hub = Simulator::start(&house, "national", "national").await;
     let platform = Simulator::start(&house, "platform", "23").await;
