@@ -2,8 +2,25 @@
 //! 婚姻登记条例 (Decree 804).
 
 use crate::{
-    business::{Benefit, Violations, check_person},
-    model::{pb, resident_id},
+    business::{
+        Benefit, Violations, check_person,
+        clock::{Length, Limit, Start},
+    },
+    model::{
+        pb::{self, DeadlineKind, EventType, State},
+        resident_id,
+    },
+};
+
+/// How long a couple has to prove what the library does not say.
+pub(super) const EVIDENCE: Limit = Limit {
+    kind: DeadlineKind::Supplement,
+    length: Length::Days(30),
+    starts: Start::On(&[EventType::CheckConflict]),
+    stops: &[EventType::SupplementSubmitted, EventType::DecisionMade],
+    pauses: false,
+    passing: Some((State::EvidenceRequired, EventType::ApplicationExpired)),
+    source: "逾期未提供证明视为放弃，可重新申请 [P]",
 };
 
 /// The rules of form of both, in the body `field`; what they must be is in `config/rules/` (M5).

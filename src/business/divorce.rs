@@ -41,15 +41,7 @@ const LIMITS: &[Limit] = &[
         passing: Some((State::Collectable, EventType::CollectionLapsed)),
         source: "民法典第一千零七十七条；民发〔2020〕116号",
     },
-    Limit {
-        kind: DeadlineKind::Supplement,
-        length: Length::Days(30),
-        starts: Start::On(&[EventType::CheckConflict]),
-        stops: &[EventType::SupplementSubmitted, EventType::DecisionMade],
-        pauses: false,
-        passing: Some((State::EvidenceRequired, EventType::ApplicationExpired)),
-        source: "逾期未提供证明视为放弃，可重新申请 [P]",
-    },
+    couple::EVIDENCE,
 ];
 
 fn body(application: &pb::Application) -> Option<&pb::DivorceRegistration> {

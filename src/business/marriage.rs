@@ -31,15 +31,7 @@ const LIMITS: &[Limit] = &[
         passing: Some((State::Booked, EventType::AppearanceMissed)),
         source: "预约当日有效 [P]",
     },
-    Limit {
-        kind: DeadlineKind::Supplement,
-        length: Length::Days(30),
-        starts: Start::On(&[EventType::CheckConflict]),
-        stops: &[EventType::SupplementSubmitted, EventType::DecisionMade],
-        pauses: false,
-        passing: Some((State::EvidenceRequired, EventType::ApplicationExpired)),
-        source: "逾期未提供证明视为放弃，可重新申请 [P]",
-    },
+    couple::EVIDENCE,
 ];
 
 fn body(application: &pb::Application) -> Option<&pb::MarriageRegistration> {

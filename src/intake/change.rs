@@ -66,6 +66,7 @@ impl Intake {
     ) -> Result<Answer, Problem> {
         let (operation, message, bytes) = change.encoded();
         let key = idempotency::key(caller.party(), operation, key, &bytes);
+        let _turn = self.in_use.turn(&key).await;
         if let Some(answer) = self.recall(&key).await? {
             return Ok(answer);
         }

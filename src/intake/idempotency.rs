@@ -26,11 +26,14 @@ pub(super) struct Turn<'a> {
 impl InUse {
     /// Waits until nobody else uses the key.
     pub(super) async fn turn(&self, key: &IdempotencyKey) -> Turn<'_> {
+        // There before the wait: a call that is given up meanwhile tidies up too.
+        let mut turn = Turn { keys: self, key: key.key, guard: None };
         let lock = {
             let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(keys.entry(key.key).or_default())
         };
-        Turn { keys: self, key: key.key, guard: Some(lock.lock_owned().await) }
+        turn.guard = Some(lock.lock_owned().await);
+        turn
     }
 }
 
@@ -74,6 +77,13 @@ mod tests {
         assert!(waited.await.is_err(), "the first is still at it");
         drop(first);
         drop(keys.turn(&one).await);
+        assert!(keys.0.lock().unwrap().is_empty());
+        // One that has its place in the line when the first ends, and is given up before it goes on.
+        let first = keys.turn(&one).await;
+        let mut second = Box::pin(keys.turn(&one));
+        assert!(futures::poll!(second.as_mut()).is_pending());
+        drop(first);
+        drop(second);
         assert!(keys.0.lock().unwrap().is_empty());
     }
 

@@ -85,7 +85,7 @@ impl Intake {
         }
         match opened.head.kind {
             Kind::Application => self.take_native(caller, document, &opened, trace).await,
-            Kind::Event => self.take_event(caller, document, &opened, trace).await,
+            Kind::Event => Box::pin(self.take_event(caller, document, &opened, trace)).await,
             Kind::Result => {
                 let text = "results go out to the national hub; they do not come in";
                 Err(self
@@ -163,6 +163,7 @@ impl Intake {
         let bytes = event.encode_to_vec();
         let content = [id.as_bytes(), &bytes].concat();
         let key = idempotency::key(caller.party(), "Message", &head.message_number, &content);
+        let _turn = self.in_use.turn(&key).await;
         if let Some(answer) = self.recall(&key).await? {
             return Ok(answer);
         }
