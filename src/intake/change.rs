@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     auth::Caller,
     business::{
-        self,
+        self, likeness,
         rules::{Days, Finding, Stage},
     },
     failpoint::{self, Step},
@@ -68,7 +68,7 @@ impl Intake {
         let key = idempotency::key(caller.party(), operation, key, &bytes);
         let _turn = self.in_use.turn(&key).await;
         if let Some(answer) = self.recall(&key).await? {
-            return Ok(answer);
+            return Ok(self.answered(caller, answer).await);
         }
         let mut violations = self.shapes.check(message, &bytes);
         let (id, expected_version, event) = change.into_event();
@@ -77,7 +77,8 @@ impl Intake {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
         let incoming = Incoming { id, expected_version, event, key };
-        self.take_change(caller, operation, incoming, trace).await
+        let taken = self.take_change(caller, operation, incoming, trace).await?;
+        Ok(self.answered(caller, taken).await)
     }
 
     pub(super) async fn take_change(
@@ -152,6 +153,11 @@ impl Intake {
             let found = self.hub_finds(stage, &application, &content, days, so_far).await;
             violations.extend(refusals(&found));
             checks = found.iter().map(Finding::check).collect();
+            let asked = application.checks.iter().filter(|check| likeness::is_question(check));
+            // Events are read by whoever may read the application; the other's id is not for all.
+            let nameless =
+                asked.map(|check| pb::RuleCheck { application_id: String::new(), ..check.clone() });
+            checks.extend(nameless);
         }
         Ok((violations, checks))
     }

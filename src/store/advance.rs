@@ -7,7 +7,7 @@ use prost::Message as _;
 
 use crate::{
     audit::{Entry, Kind, commitment},
-    business::{self, adjustment},
+    business::{self, adjustment, likeness},
     model::{
         clock,
         lifecycle::{self, Effect, Step},
@@ -92,7 +92,11 @@ fn decided(body: &pb::Application, event: &pb::ApplicationEvent) -> pb::Applicat
     else {
         return decided;
     };
-    decided.checks.clone_from(&event.checks);
+    // No rule can answer who somebody is like: what was asked of it when it came stays asked, with
+    // the other's id, which an event does not bear.
+    let asked = body.checks.iter().filter(|check| likeness::is_question(check));
+    let open = event.checks.iter().filter(|check| !likeness::is_question(check));
+    decided.checks = open.chain(asked).cloned().collect();
     if let Some(Details::MarriageRegistration(marriage)) = &mut decided.details
         && marriage.operation == "IA"
     {
