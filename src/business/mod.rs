@@ -15,6 +15,7 @@ mod drawing;
 pub mod likeness;
 mod marriage;
 mod old_age;
+pub mod opinion;
 pub mod rules;
 
 pub use crate::business::adjustment::Outcome;

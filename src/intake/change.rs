@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     auth::Caller,
     business::{
-        self, likeness,
+        self, likeness, opinion,
         rules::{Days, Finding, Stage},
     },
     failpoint::{self, Step},
@@ -41,7 +41,7 @@ pub enum Change {
     /// The handling side asks for more.
     RequestSupplement(pb::RequestSupplementRequest),
     /// The handling side, for marriage the registry, decides.
-    Decide(pb::DecideApplicationRequest),
+    Decide(Box<pb::DecideApplicationRequest>),
 }
 
 /// A change in the form every way in brings it to.
@@ -109,6 +109,7 @@ impl Intake {
         span.set("application.id", id.to_string());
         span.set("event.type", incoming.event.r#type().as_str_name());
         span.set("caller.trace_id", trace.trace_id_hex());
+        let decides = incoming.event.r#type() == EventType::DecisionMade;
         let change = StoredChange {
             id,
             event: incoming.event,
@@ -121,7 +122,12 @@ impl Intake {
         let applied =
             failpoint::at(Step::Accept, StoreError::Unavailable, self.store.apply(change));
         match applied.await.map_err(told)? {
-            Applied::Done(application) => Ok(Answer { application, replayed: false }),
+            Applied::Done(application) => {
+                if decides {
+                    without_opinion(&application);
+                }
+                Ok(Answer { application, replayed: false })
+            }
             Applied::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Applied::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
             Applied::Refused(refusal) => {
@@ -185,6 +191,15 @@ impl Intake {
             violations.push(Violation::form("materials", text));
         }
         Ok(violations)
+    }
+}
+
+/// A county's decision without the township's opinion is taken, but operations see it.
+fn without_opinion(application: &pb::Application) {
+    if opinion::is_lacking(application) {
+        let limit = pb::DeadlineKind::TownshipOpinion.as_str_name();
+        telemetry::count_limit(&application.business().code(), limit, "DECIDED_WITHOUT");
+        tracing::warn!(application.id = application.id, limit, "was decided without it");
     }
 }
 
