@@ -87,9 +87,11 @@ async fn what_ended_long_ago_is_erased_and_answers_as_if_it_had_never_been() {
 
 #[tokio::test]
 async fn what_cannot_be_delivered_is_held_back_until_it_is_discarded() {
-    let home = Receiver::bind().await;
-    let mut house = House::start(Plan::new().hasty().endpoint("23", &home.url)).await;
+    let (home, away) = (Receiver::bind().await, Receiver::bind().await);
+    let plan = Plan::new().hasty().endpoint("23", &home.url).endpoint("44", &away.url);
+    let mut house = House::start(plan).await;
     let home = home.open(Dialect::P23, &house.certificates("23"));
+    let _away = away.open(Dialect::P44, &house.certificates("44"));
     home.always(Some(Act::Refuse));
     let caller = house.caller("44");
     let id = caller.submit("d-1", &papers::subsidy(1, "230103")).await.expect(201).id();
@@ -130,6 +132,10 @@ async fn what_cannot_be_delivered_is_held_back_until_it_is_discarded() {
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     let second = listed[0]["id"].to_string();
     assert!(discard(&[&second, "--reason=OPS-7"]).status.success());
+    until("its submitter to have been told", SOON, || async {
+        (house.gauge("tongban_outbox_due").await == 0).then_some(())
+    })
+    .await;
     assert_eq!(purge(&house, &[]), json!({"purged": 1, "due": 0, "heldBack": 0}));
     house.caller("44").get(&path).await.expect(404);
     let leaf = "SELECT 'a leaf' FROM leaves WHERE entry LIKE '%\"state\":\"OPS-7\"%DISCARDED%'";
