@@ -4,6 +4,7 @@
 //! `store/contract.rs`. Depends on model, audit and business.
 
 pub mod advance;
+pub mod by_hand;
 #[cfg(test)]
 mod contract;
 pub mod copies;
@@ -36,6 +37,7 @@ use crate::{
     config,
     model::{calendar::Calendar, divisions::Divisions, pb},
     store::{
+        by_hand::Reason,
         rows::{
             Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
             NewApplication, ParkedDelivery, Recalled, Settlement,
@@ -133,6 +135,13 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Any [`StoreError`].
     async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError>;
+
+    /// Gives parked deliveries up for good: what waits behind one may go. Returns how many of
+    /// `deliveries` were parked; each gets a leaf with the reason.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn discard(&self, deliveries: Vec<i64>, reason: Reason) -> Result<usize, StoreError>;
 
     /// Forgets idempotency records older than `before` (microseconds UTC); returns how many.
     ///

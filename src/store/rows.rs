@@ -361,8 +361,10 @@ pub enum Progress {
     Leased,
     /// The receiver stored it.
     Delivered,
-    /// Given up until operations replay it.
+    /// Given up until operations replay or discard it.
     Parked,
+    /// Given up for good.
+    Discarded,
 }
 
 /// A delivery as reconciliation sees it.

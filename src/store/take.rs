@@ -215,19 +215,3 @@ pub(super) fn ended_leaf(lease: &Lease, what: &str, now: i64) -> Leaf {
     };
     entry.leaf()
 }
-
-/// The leaf of a delivery that operations made due again.
-pub(super) fn again_leaf(delivery: i64, what: &str, now: i64) -> Leaf {
-    let entry = Entry {
-        kind: Kind::Delivery,
-        time: now,
-        party: "gateway".into(),
-        system: "operations".into(),
-        application: String::new(),
-        sequence: delivery,
-        what: what.into(),
-        state: String::new(),
-        content: String::new(),
-    };
-    entry.leaf()
-}

@@ -235,6 +235,26 @@ impl House {
         }
     }
 
+    /// Runs a statement in its store; the first column of each row, which must be text.
+    pub(crate) fn sql(&self, statement: &str) -> Vec<String> {
+        if let Some(schema) = &self.schema {
+            return schema.sql(statement);
+        }
+        let store = rusqlite::Connection::open(self.root.join("data/tongban.db")).unwrap();
+        let mut query = store.prepare(statement).unwrap();
+        let rows = query.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// Keeps its applications there from the next start on.
+    pub(crate) fn move_store(&self, url: &str) {
+        let file = self.config();
+        let mut document: toml_edit::DocumentMut =
+            fs::read_to_string(&file).unwrap().parse().unwrap();
+        document["store"]["url"] = toml_edit::value(url);
+        fs::write(&file, document.to_string()).unwrap();
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

@@ -17,6 +17,7 @@ use crate::{
     store::{
         StoreError, Terms,
         advance::{self, By, Open},
+        by_hand::ByHand,
         holding::{self, Benefit, Holding},
         likeness,
         postgres::{
@@ -133,8 +134,7 @@ impl Batch<'_> {
             }
             Request::Settle(lease, settlement) => self.settle(lease, settlement),
             Request::Strike(now, _) => self.strike(*now),
-            Request::Revive(_) => Ok(self.again("REPLAYED")),
-            Request::Resend(_) => Ok(self.again("RESENT")),
+            Request::ByHand(act, _) => Ok(self.by_hand(act)),
         }
     }
 
@@ -272,15 +272,15 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Deliveries that were made due again, each with its leaf.
-    fn again(&mut self, what: &str) -> Outcome {
+    /// What operations did with deliveries, each with its leaf.
+    fn by_hand(&mut self, act: &ByHand) -> Outcome {
         let now = clock::now_micros();
-        for (delivery, order) in &self.loaded.again {
+        for (delivery, order) in &self.loaded.by_hand {
             self.writes.news = true;
-            self.writes.leaves.push(take::again_leaf(*delivery, what, now));
+            self.writes.leaves.push(act.leaf(*delivery, now));
             self.writes.order.insert(order.clone());
         }
-        Outcome::Count(self.loaded.again.len())
+        Outcome::Count(self.loaded.by_hand.len())
     }
 
     /// Takes the step; returns the application.

@@ -230,9 +230,11 @@ const INSERT_DELIVERIES: &str = "INSERT INTO deliveries (application, party, kin
 const ORDER_DELIVERIES: &str = "UPDATE deliveries d \
      SET state = CASE WHEN d.event = n.first THEN 0 ELSE 4 END \
      FROM (SELECT o.application, o.party, (SELECT min(e.event) FROM deliveries e \
-       WHERE e.application = o.application AND e.party = o.party AND e.state <> 2) AS first \
+       WHERE e.application = o.application AND e.party = o.party \
+       AND e.state <> 2 AND e.state <> 5) AS first \
        FROM unnest($1::bigint[], $2::text[]) AS o(application, party)) n \
-     WHERE d.application = n.application AND d.party = n.party AND d.state <> 2 \
+     WHERE d.application = n.application AND d.party = n.party \
+     AND d.state <> 2 AND d.state <> 5 \
      AND d.state = CASE WHEN d.event = n.first THEN 4 ELSE 0 END";
 /// Appends events and leaves, in the order of commits; the last statement before it.
 pub(super) const LOG: &str = "WITH taken AS (UPDATE log SET events = events + $1, leaves = leaves + $2 \

@@ -15,6 +15,7 @@ use crate::{
     },
     store::{
         advance::Open,
+        by_hand::ByHand,
         postgres::{
             alike::Alike,
             connection::{Connection, Trouble, Value},
@@ -44,8 +45,8 @@ pub(super) struct Loaded {
     pub(super) numbers: Vec<i64>,
     /// Leases that ended now: delivery and fence.
     pub(super) settled: HashSet<(i64, i64)>,
-    /// Deliveries that were made due again, and row and party of each.
-    pub(super) again: HashMap<i64, (i64, String)>,
+    /// Deliveries that operations did something with, and row and party of each.
+    pub(super) by_hand: HashMap<i64, (i64, String)>,
     /// Applications whose clocks are due.
     pub(super) due: Vec<Short>,
     /// Who new ones may be like.
@@ -97,7 +98,7 @@ impl Loaded {
         connection: &mut Connection,
         items: &[Item],
     ) -> Result<BTreeSet<Short>, Trouble> {
-        let (mut benefits, mut again) = (BTreeSet::new(), Vec::new());
+        let (mut benefits, mut by_hand) = (BTreeSet::new(), Vec::new());
         let (mut ids, mut fresh, mut strike) = (BTreeSet::new(), 0_i32, None);
         for item in items {
             match &item.request {
@@ -118,9 +119,7 @@ impl Loaded {
                 Request::Strike(now, limit) => {
                     strike = Some((*now, i64::try_from(*limit).unwrap_or(i64::MAX)));
                 }
-                Request::Revive(deliveries) | Request::Resend(deliveries) => {
-                    again.extend_from_slice(deliveries);
-                }
+                Request::ByHand(_, deliveries) => by_hand.extend_from_slice(deliveries),
             }
         }
         let asked: Vec<Short> = benefits.into_iter().collect();
@@ -129,7 +128,7 @@ impl Loaded {
             (KEYS, vec![Box::new(keys(items))]),
             (HOLDERS, vec![Box::new(bytes(&asked))]),
             (NUMBERS, vec![Box::new(fresh)]),
-            (OF_DELIVERIES, vec![Box::new(again)]),
+            (OF_DELIVERIES, vec![Box::new(by_hand)]),
         ];
         if let Some((now, limit)) = strike {
             steps.push((DUE, vec![Box::new(now), Box::new(limit)]));
@@ -173,11 +172,13 @@ impl Loaded {
             settle(items),
         ];
         for item in items {
-            match &item.request {
-                Request::Revive(list) => steps.push((REVIVE, vec![Box::new(list.clone())])),
-                Request::Resend(list) => steps.push((RESEND, vec![Box::new(list.clone())])),
-                _ => {}
-            }
+            let Request::ByHand(act, list) = &item.request else { continue };
+            let sql = match act {
+                ByHand::Revive => REVIVE,
+                ByHand::Resend => RESEND,
+                ByHand::Discard(_) => DISCARD,
+            };
+            steps.push((sql, vec![Box::new(list.clone())]));
         }
         let answers = connection.script(&steps).await?;
         self.note_rows(ids, &answers[0])?;
@@ -188,7 +189,7 @@ impl Loaded {
             self.settled.insert((row.try_get(0)?, row.try_get(1)?));
         }
         for row in answers[5..].iter().flatten() {
-            self.again.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
+            self.by_hand.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
         }
         Ok(())
     }
@@ -256,11 +257,9 @@ fn keys(items: &[Item]) -> Vec<Vec<u8>> {
     let key = |item: &Item| match &item.request {
         Request::Accept(prepared) => Some(prepared.new.key.key.to_vec()),
         Request::Apply(change) => Some(change.key.key.to_vec()),
-        Request::Record(_)
-        | Request::Settle(..)
-        | Request::Strike(..)
-        | Request::Revive(_)
-        | Request::Resend(_) => None,
+        Request::Record(_) | Request::Settle(..) | Request::Strike(..) | Request::ByHand(..) => {
+            None
+        }
     };
     items.iter().filter_map(key).collect()
 }
@@ -380,4 +379,6 @@ const RESEND: &str = "UPDATE deliveries SET state = 0, attempts = 0, unknown = t
      due = statement_timestamp() WHERE seq = ANY($1) AND state = 2 \
      AND EXISTS (SELECT 1 FROM applications a WHERE a.seq = deliveries.application \
        AND a.purged IS NULL) \
+     RETURNING seq, application, party";
+const DISCARD: &str = "UPDATE deliveries SET state = 5 WHERE seq = ANY($1) AND state = 3 \
      RETURNING seq, application, party";

@@ -56,7 +56,7 @@ async fn run(connection: &mut Connection, vault: &Vault) -> Result<Verdict, Trou
     connection.client.batch_execute(FIRST).await.map_err(collided)?;
     // The row's lock makes the second gateway wait until the first has finished.
     connection.client.batch_execute(PATIENTLY).await?;
-    let Some((version, theirs)) = found(connection).await? else {
+    let Some((version, theirs)) = found(connection, LOCKED).await? else {
         return Ok(Err("holds no row in tongban_schema".into()));
     };
     let verdict = fits(version, theirs, vault);
@@ -104,7 +104,7 @@ pub(super) async fn known(connection: &mut Connection, vault: &Vault) -> Verdict
     let there = "SELECT to_regclass('tongban_schema') IS NOT NULL";
     let rows = connection.query(there, &[]).await.map_err(told)?;
     let is_there = rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
-    let found = if is_there { found(connection).await.map_err(told)? } else { None };
+    let found = if is_there { found(connection, SEEN).await.map_err(told)? } else { None };
     match found {
         None => Err("holds no store; is store.url right?".into()),
         Some((version, _)) if usize::try_from(version).is_ok_and(|v| v < MIGRATIONS.len()) => {
@@ -131,9 +131,11 @@ fn key(vault: &Vault) -> Vec<u8> {
     vault.digest("tongban store key").to_vec()
 }
 
-/// The version of the tables and the digest of the key; locks the row.
-async fn found(connection: &mut Connection) -> Result<Option<(i32, Option<Vec<u8>>)>, Trouble> {
-    let sql = "SELECT version, key FROM tongban_schema FOR UPDATE";
+/// The version of the tables and the digest of the key.
+async fn found(
+    connection: &mut Connection,
+    sql: &'static str,
+) -> Result<Option<(i32, Option<Vec<u8>>)>, Trouble> {
     let rows = connection.query(sql, &[]).await?;
     rows.first().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
 }
@@ -151,6 +153,9 @@ const OPEN: &str = concat!(
     application_columns!(),
     "WHERE a.open > 0 AND a.business = $1 AND a.seq > $2 ORDER BY a.seq LIMIT 100"
 );
+// A server that is still recovering locks nothing, and can be verified.
+const SEEN: &str = "SELECT version, key FROM tongban_schema";
+const LOCKED: &str = "SELECT version, key FROM tongban_schema FOR UPDATE";
 const FIRST: &str = "CREATE TABLE IF NOT EXISTS tongban_schema (\
      one boolean PRIMARY KEY DEFAULT true CHECK (one), version integer NOT NULL, key bytea); \
      INSERT INTO tongban_schema (version) VALUES (0) ON CONFLICT DO NOTHING";

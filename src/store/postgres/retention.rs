@@ -74,7 +74,7 @@ macro_rules! ended {
 macro_rules! done {
     () => {
         "a.wake IS NULL AND NOT EXISTS (SELECT 1 FROM deliveries d \
-         WHERE d.application = a.seq AND d.state <> 2) \
+         WHERE d.application = a.seq AND d.state <> 2 AND d.state <> 5) \
          AND a.updated < coalesce((SELECT min(created) FROM idempotency), $1) "
     };
 }

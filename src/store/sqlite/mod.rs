@@ -38,6 +38,7 @@ use crate::{
     model::pb,
     store::{
         Store, StoreError, Terms,
+        by_hand::{ByHand, Reason},
         record::Prepared,
         rows::{
             Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
@@ -238,11 +239,16 @@ impl Store for Sqlite {
     }
 
     async fn revive(&self, deliveries: Vec<i64>) -> Result<usize, StoreError> {
-        self.wait(|reply| Command::Revive(deliveries, reply)).await
+        self.wait(|reply| Command::ByHand(ByHand::Revive, deliveries, reply)).await
     }
 
     async fn resend(&self, deliveries: Vec<i64>) -> Result<usize, StoreError> {
-        self.wait(|reply| Command::Resend(deliveries, reply)).await
+        self.wait(|reply| Command::ByHand(ByHand::Resend, deliveries, reply)).await
+    }
+
+    async fn discard(&self, deliveries: Vec<i64>, reason: Reason) -> Result<usize, StoreError> {
+        let discard = ByHand::Discard(reason);
+        self.wait(|reply| Command::ByHand(discard, deliveries, reply)).await
     }
 
     async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError> {
