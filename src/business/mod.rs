@@ -12,6 +12,7 @@ mod disability;
 mod divorce;
 #[cfg(test)]
 mod drawing;
+mod home;
 pub mod likeness;
 mod marriage;
 mod old_age;
