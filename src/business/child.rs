@@ -13,6 +13,9 @@ use crate::{
     },
 };
 
+/// Name of the benefit.
+pub(super) const BENEFIT: &str = "child_recognition";
+
 pub(super) const RULES: Rules =
     Rules { machine: CHILD, travel: Travel::ToHome, check, benefits, limits: LIMITS };
 
@@ -105,7 +108,7 @@ fn check(application: &pb::Application, out: &mut Violations) {
 fn benefits(application: &pb::Application) -> Vec<Benefit> {
     let Some(child) = &application.applicant else { return Vec::new() };
     let person = identity(child, application.guardian.as_ref());
-    vec![Benefit { name: "child_recognition", person }]
+    vec![Benefit { name: BENEFIT, person }]
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod by_hand;
 mod contract;
 pub mod copies;
 mod holding;
+pub mod likeness;
 mod postgres;
 pub mod proof;
 mod record;
@@ -72,7 +73,9 @@ pub enum StoreError {
 pub trait Store: Send + Sync + 'static {
     /// Stores a new application with its first event, leaf, deliveries and idempotency record.
     /// One key makes one application, also under concurrency; one person has one open
-    /// application for a benefit, also under concurrency.
+    /// application for a benefit, also under concurrency. One that is like others is taken in with
+    /// a question about each, and they while they are open with one about it; of two at the same
+    /// moment at least the later bears it.
     ///
     /// # Errors
     /// Any [`StoreError`].

@@ -158,6 +158,7 @@ impl House {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let child = Command::new(TONGBAN)
             .args(["serve", "--config", self.config().to_str().unwrap()])
+            .env("TONGBAN_FAILPOINTS", self.faults())
             .current_dir(&self.root)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -344,9 +345,28 @@ impl House {
     pub(crate) fn token(&self, party: &str, scopes: &str) -> String {
         let certs = self.certs();
         let certs = certs.to_str().unwrap();
-        let made = tongban(&["token", "--party", party, "--scope", scopes, "--certs", certs]);
+        let made = Command::new(TONGBAN)
+            .args(["token", "--party", party, "--scope", scopes, "--certs", certs])
+            .env("TONGBAN_FAILPOINTS", self.faults())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         assert!(made.status.success(), "{}", said(&made));
         String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Sets the wall clock of the gateway, and of tokens made from now on.
+    pub(crate) fn set_clock(&self, time: jiff::Timestamp) {
+        let off = time.as_second() - jiff::Timestamp::now().as_second();
+        // Whole or not at all, also for who is just reading it.
+        let draft = self.root.join("faults.draft");
+        fs::write(&draft, format!("clock {off}\n")).unwrap();
+        fs::rename(draft, self.faults()).unwrap();
+    }
+
+    /// Where the gateway looks for what a test does to it; see `src/failpoint.rs`.
+    fn faults(&self) -> PathBuf {
+        self.root.join("faults")
     }
 
     /// What the party calls with.

@@ -17,6 +17,7 @@ use crate::{
         advance::Open,
         by_hand::ByHand,
         postgres::{
+            alike::Alike,
             connection::{Connection, Trouble, Value},
             writer::{Item, Request},
         },
@@ -48,6 +49,8 @@ pub(super) struct Loaded {
     pub(super) by_hand: HashMap<i64, (i64, String)>,
     /// Applications whose clocks are due.
     pub(super) due: Vec<Short>,
+    /// Who new ones may be like.
+    pub(super) alike: Alike,
 }
 
 /// What a key was used for.
@@ -66,7 +69,7 @@ pub(super) enum Lack {
     Holder(Short),
 }
 
-type Step = (&'static str, Vec<Value<'static>>);
+pub(super) type Step = (&'static str, Vec<Value<'static>>);
 
 impl Loaded {
     /// Begins the transaction and reads what the requests name.
@@ -78,6 +81,7 @@ impl Loaded {
         let mut ids = loaded.find(connection, items).await?;
         ids.extend(loaded.keys.values().map(|used| used.application));
         ids.extend(loaded.due.iter().copied());
+        ids.extend(loaded.alike.ids());
         let first: Vec<Short> = loaded.holders.values().flatten().copied().collect();
         ids.extend(first.iter().copied());
         let settles = |item: &Item| matches!(item.request, Request::Settle(..));
@@ -100,6 +104,9 @@ impl Loaded {
             match &item.request {
                 Request::Accept(prepared) => {
                     benefits.extend(prepared.new.benefits.iter().copied());
+                    if let Some(likeness) = &prepared.new.likeness {
+                        self.alike.expect(likeness);
+                    }
                     fresh += 1;
                 }
                 Request::Apply(change) => {
@@ -126,7 +133,15 @@ impl Loaded {
         if let Some((now, limit)) = strike {
             steps.push((DUE, vec![Box::new(now), Box::new(limit)]));
         }
-        let answers = connection.script(&steps).await?;
+        let alike = self.alike.steps().map(|[take, read]| {
+            steps.insert(1, take);
+            steps.push(read);
+        });
+        let mut answers = connection.script(&steps).await?;
+        if alike.is_some() {
+            answers.remove(1);
+            self.alike.note(&answers.pop().unwrap_or_default())?;
+        }
         self.note_keys(&answers[1])?;
         self.note_holders(&asked, &answers[2])?;
         self.numbers = column(&answers[3])?;
@@ -311,7 +326,7 @@ pub(super) fn array<const N: usize>(row: &Row, at: usize) -> Result<[u8; N], Tro
     Ok(bytes.try_into().map_err(|_| wrong())?)
 }
 
-fn bytes(digests: &[Short]) -> Vec<Vec<u8>> {
+pub(super) fn bytes(digests: &[Short]) -> Vec<Vec<u8>> {
     digests.iter().map(|digest| digest.to_vec()).collect()
 }
 

@@ -2,6 +2,7 @@
 //! as transactions (group commit); the order of events and leaves is one row that each transaction
 //! takes last (`docs/decisions/0008`). What a gateway knows is in the database, nothing beside it.
 
+mod alike;
 mod connection;
 mod decide;
 mod ear;

@@ -89,6 +89,6 @@ const DUE: &str = concat!(
 const COUNT: &str = concat!("SELECT count(*), count(*) FILTER (WHERE ", done!(), ") ", ended!());
 // Without the salt the commitments in the log say nothing any more.
 const ERASE: &str = "UPDATE applications SET body = '', revised = NULL, kept = NULL, salt = '', \
-     benefits = '', acceptance_number = '', home_name = '', purged = $2 WHERE seq = ANY($1)";
+     benefits = '', alike = NULL, acceptance_number = '', home_name = '', purged = $2 WHERE seq = ANY($1)";
 const ERASE_EVENTS: &str =
     "UPDATE events SET detail = NULL WHERE application = ANY($1) AND detail IS NOT NULL";

@@ -121,7 +121,7 @@ impl Sqlite {
         let told = |error: rusqlite::Error| format!("{}: {error}", path.display());
         let mut connection = Connection::open(path).map_err(told)?;
         configure(&connection).map_err(told)?;
-        migrate(&mut connection).map_err(|error| format!("{}: {error}", path.display()))?;
+        migrate(&mut connection, &vault).map_err(|error| format!("{}: {error}", path.display()))?;
         fits(&connection, &vault).map_err(|error| format!("{}: {error}", path.display()))?;
         let index = if alone {
             end_leases(&connection).map_err(told)?;
