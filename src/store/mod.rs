@@ -96,7 +96,7 @@ pub trait Store: Send + Sync + 'static {
     /// Leases up to `limit` due deliveries of `party` until `until` (microseconds UTC).
     ///
     /// A delivery is leased by one caller at a time, and only when every earlier delivery of its
-    /// application to that party is delivered: events reach a party in order. A lease that
+    /// application to that party is delivered or discarded: events reach a party in order. A lease that
     /// expires unsettled is offered again, with `unknown` set: the attempt may have arrived.
     ///
     /// # Errors

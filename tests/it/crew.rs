@@ -72,7 +72,7 @@ impl Crew {
     /// Waits until one serves.
     pub(crate) async fn serves(&self) {
         let what = "a gateway to serve";
-        until(what, SOON, || async { (!self.edges().is_empty()).then_some(()) }).await;
+        until(what, COURSE, || async { (!self.edges().is_empty()).then_some(()) }).await;
     }
 
     /// Where those that serve listen.
@@ -115,7 +115,7 @@ impl Crew {
         let before = self.starts();
         (0..self.replicas.len()).for_each(|number| self.kill(number));
         let again = || async { (self.starts() > before && !self.edges().is_empty()).then_some(()) };
-        until("a gateway to serve again", SOON, again).await;
+        until("a gateway to serve again", COURSE, again).await;
     }
 
     /// Arms every process with these lines of `src/failpoint.rs`, whatever was armed before.
