@@ -60,10 +60,15 @@ impl Applicants {
         let mut framed = vec![0];
         framed.extend_from_slice(&u32::try_from(request.encoded_len())?.to_be_bytes());
         request.encode(&mut framed)?;
-        println!("one application: {} bytes of protobuf, {} of JSON", framed.len() - 5, json.len());
         // A second holds fewer applications than this: no two runs meet.
         let next = Cell::new(now * 100_000);
         Ok(Self { homes, next, grpc: Template::new(framed), rest: Template::new(json) })
+    }
+
+    /// How long one application is, in words.
+    pub(crate) fn sizes(&self) -> String {
+        let [grpc, rest] = [&self.grpc, &self.rest].map(|template| template.bytes.len());
+        format!("one application: {} bytes of protobuf, {rest} of JSON", grpc - 5)
     }
 
     /// Leaves out so many, which another process or thread makes.

@@ -154,7 +154,7 @@ impl Load<'_> {
         let connections = self.connect(target).await?;
         let began = Instant::now();
         let left = Cell::new(count);
-        let calls = self.spread(&connections, 512, |connection| {
+        let calls = self.spread(&connections, 240, |connection| {
             let left = &left;
             async move {
                 while let Some(less) = left.get().checked_sub(1) {
@@ -247,9 +247,15 @@ impl Load<'_> {
         let (head, body) = answer.into_parts();
         let body = body.collect().await?;
         let at = Instant::now();
-        let trailer = body.trailers().and_then(|trailers| trailers.get("grpc-status"));
-        let good = head.status.is_success() && (!target.grpc || trailer.is_some_and(|s| s == "0"));
-        let refused = (!good).then(|| (head.status.as_u16(), body.to_bytes()));
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        let told = trailers.get("grpc-status").or_else(|| head.headers.get("grpc-status"));
+        let good = head.status.is_success() && (!target.grpc || told.is_some_and(|s| s == "0"));
+        let refused = (!good).then(|| {
+            // gRPC says in its trailers why.
+            let why = [&head.headers, &trailers].map(|said| format!("{said:?}")).concat();
+            let why = if target.grpc { why.into() } else { body.to_bytes() };
+            (head.status.as_u16(), why)
+        });
         Ok(Asked { took: at - began, at, refused })
     }
 }

@@ -101,6 +101,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let grpc = Child::server(Role::Grpc, &certs, 0)?;
     let rest = Child::server(Role::Rest, &certs, 0)?;
     let applicants = Applicants::new(&gateway.config().join("divisions.csv"))?;
+    println!("{}", applicants.sizes());
     let load = Load {
         applicants: &applicants,
         certs: &certs,

@@ -1,15 +1,14 @@
 //! Bytes of bodies in memory at once, of all parties together: what bounds memory whatever they
 //! send. A call takes what its body holds, as it comes in, and gives it back when its answer has
-//! gone. Who finds too little left is refused, and the rest of its body is poured away for a
-//! moment, since many clients lose an answer that comes before they have sent everything.
+//! gone. No party takes the last: it may hold seven times what it leaves free, so that there is room
+//! for one that comes new. Who finds too little left is refused, and the rest of its body is poured
+//! away for a moment, since many clients lose an answer that comes before they have sent everything.
 
 use std::{
+    collections::HashMap,
     error::Error,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -30,27 +29,51 @@ use crate::{
 };
 
 /// What all calls together may hold.
-pub(super) struct Budget {
-    free: AtomicUsize,
+pub(super) struct Budget(Mutex<State>);
+
+struct State {
+    free: usize,
+    /// What each party holds.
+    parties: HashMap<String, usize>,
 }
 
 /// What one call holds; given back when dropped.
 pub(super) struct Reservation {
     budget: Arc<Budget>,
     party: String,
-    bytes: AtomicUsize,
+    bytes: Mutex<usize>,
 }
 
 impl Budget {
     pub(super) fn new(bytes: usize) -> Arc<Self> {
         load::limit(Level::BodyBytes, bytes);
-        Arc::new(Self { free: AtomicUsize::new(bytes) })
+        Arc::new(Self(Mutex::new(State { free: bytes, parties: HashMap::new() })))
     }
 
     /// For a call that holds nothing yet.
     pub(super) fn open(self: &Arc<Self>, party: &str) -> Arc<Reservation> {
         let (budget, party) = (Arc::clone(self), party.to_owned());
-        Arc::new(Reservation { budget, party, bytes: AtomicUsize::new(0) })
+        Arc::new(Reservation { budget, party, bytes: Mutex::new(0) })
+    }
+
+    fn take(&self, party: &str, bytes: usize) -> Option<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = state.free.checked_sub(bytes)?;
+        let own = state.parties.get(party).copied().unwrap_or(0);
+        if own + bytes > left.saturating_mul(SHARE) {
+            return None;
+        }
+        state.free = left;
+        *state.parties.entry(party.to_owned()).or_default() += bytes;
+        Some(())
+    }
+
+    fn give_back(&self, party: &str, bytes: usize) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.free += bytes;
+        if let Some(own) = state.parties.get_mut(party) {
+            *own -= bytes;
+        }
     }
 }
 
@@ -58,14 +81,16 @@ impl Reservation {
     /// Takes so many bytes more.
     ///
     /// # Errors
-    /// `OVERLOADED`: so many are not left.
+    /// `OVERLOADED`: so many are not left for the party.
     pub(super) fn take(&self, bytes: usize) -> Result<(), Problem> {
-        let less = |free: usize| free.checked_sub(bytes);
-        if self.budget.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_err() {
+        if bytes == 0 {
+            return Ok(());
+        }
+        if self.budget.take(&self.party, bytes).is_none() {
             load::count_shed(&self.party, Full::BodyBytes);
             return Err(overfull());
         }
-        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) += bytes;
         load::change(Level::BodyBytes, signed(bytes));
         Ok(())
     }
@@ -73,9 +98,11 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let bytes = *self.bytes.get_mut();
-        self.budget.free.fetch_add(bytes, Ordering::AcqRel);
-        load::change(Level::BodyBytes, -signed(bytes));
+        let bytes = *self.bytes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if bytes > 0 {
+            self.budget.give_back(&self.party, bytes);
+            load::change(Level::BodyBytes, -signed(bytes));
+        }
     }
 }
 
@@ -169,6 +196,9 @@ pub(super) fn overfull() -> Problem {
     Problem::new(Reason::Overloaded, detail).retry_after(LATER)
 }
 
+/// How many times what it leaves free a party may hold: of the default, one alone leaves 16 MiB, as
+/// much as the greatest body.
+const SHARE: usize = 7;
 /// When to try again.
 const LATER: Duration = Duration::from_secs(1);
 /// How long a refused body is read and thrown away before the answer; overload must be told soon.
@@ -182,17 +212,26 @@ mod tests {
     fn what_is_taken_is_given_back_and_too_much_is_refused() {
         let budget = Budget::new(100);
         let first = budget.open("44");
-        first.take(60).unwrap();
+        first.take(50).unwrap();
         first.take(30).unwrap();
         let second = budget.open("23");
-        let refused = second.take(11).unwrap_err();
+        let refused = second.take(21).unwrap_err();
         assert_eq!(refused.reason, Reason::Overloaded);
         assert!(refused.retry_after.is_some());
-        second.take(10).unwrap();
+        second.take(17).unwrap();
         drop(first);
-        second.take(90).unwrap();
+        second.take(70).unwrap();
         assert!(second.take(1).is_err());
         drop(second);
-        assert_eq!(budget.free.load(Ordering::Acquire), 100);
+        assert_eq!(budget.0.lock().unwrap().free, 100);
+    }
+
+    #[test]
+    fn however_much_a_party_sends_another_s_first_body_finds_room() {
+        let budget = Budget::new(800);
+        let calls: Vec<_> = (0..800).map(|_| budget.open("44")).collect();
+        let taken = calls.iter().filter(|call| call.take(1).is_ok()).count();
+        assert_eq!(taken, 700);
+        budget.open("23").take(80).unwrap();
     }
 }

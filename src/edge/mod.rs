@@ -1,10 +1,11 @@
 //! Faces callers, decides nothing: gRPC and REST on one mutual-TLS port, from one set of protobuf
 //! definitions. Depends on intake, auth, telemetry, config and model.
 //!
-//! `stack` is what every call goes through; `grpc` the services; `rest` turns JSON into the same
+//! `desks` are each party's threads; `stack` is what every call goes through; `grpc` the services; `rest` turns JSON into the same
 //! services' messages and back; `problem` is how a refusal looks from outside.
 
 mod budget;
+mod desks;
 mod grpc;
 mod json;
 mod limits;
@@ -15,25 +16,39 @@ mod questions;
 mod rest;
 mod stack;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    server::{
+        conn::auto::Builder,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Auth,
     config::Limits,
-    edge::{grpc::Services, rest::Rest, stack::Stack},
+    edge::{
+        desks::{DOOR, Desks, Socket},
+        grpc::Services,
+        rest::Rest,
+        stack::{Connection, Stack},
+    },
     intake::{Intake, Questions},
 };
 
@@ -54,8 +69,10 @@ pub async fn serve(
     let rest = Rest::new(services.clone(), intake, limits.body_bytes)
         .map_err(anyhow::Error::msg)
         .context("the REST routes can't be built from proto/")?;
+    let desks = Desks::open(auth.parties()).context("cannot start a thread for each party")?;
     let doors = Doors {
-        stack: Arc::new(Stack::new(auth, services, rest, &limits)),
+        stack: Arc::new(Stack::new(auth, &desks, (services, rest), &limits)),
+        desks,
         acceptor: TlsAcceptor::from(tls),
         places: Arc::new(Semaphore::new(limits.connections)),
         graceful: GracefulShutdown::new(),
@@ -69,6 +86,7 @@ pub async fn serve(
 }
 
 struct Doors {
+    desks: Desks,
     stack: Arc<Stack>,
     acceptor: TlsAcceptor,
     places: Arc<Semaphore>,
@@ -102,55 +120,86 @@ impl Doors {
     }
 
     fn admit(&self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
-        let stack = Arc::clone(&self.stack);
-        let acceptor = self.acceptor.clone();
-        let watcher = self.graceful.watcher();
-        let executor = Owned(self.tasks.clone());
-        let ending = self.ending.clone();
-        self.tasks.spawn(async move {
-            let _place = place;
-            // Small answers must not wait for the acknowledgement of the last one.
-            let _ = stream.set_nodelay(true);
-            let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
-            let tls = match handshake {
-                Ok(Ok(tls)) => tls,
-                Ok(Err(error)) => {
-                    return tracing::info!(%error, "a TLS handshake failed");
-                }
-                Err(_) => return tracing::info!("a TLS handshake took too long"),
-            };
-            let certificates = tls.get_ref().1.peer_certificates();
-            let certificate = certificates.and_then(|chain| chain.first());
-            let Some(connection) = stack.connection(certificate.map(|c| c.as_ref())) else {
-                return tracing::warn!("a party has too many connections; one was closed");
-            };
-            let connection = Arc::new(connection);
-            let service = hyper::service::service_fn(move |request| {
-                // hyper moves the future a few times; a pointer is quicker to move.
-                Box::pin(Arc::clone(&stack).answer(Arc::clone(&connection), request))
-            });
-            let builder = http(executor);
-            let serving =
-                watcher.watch(builder.serve_connection(TokioIo::new(tls), service).into_owned());
-            tokio::select! {
-                () = ending.cancelled() => {}
-                served = serving => if let Err(error) = served {
-                    tracing::debug!(error, "a connection ended early");
-                },
-            }
-        });
+        // Small answers must not wait for the acknowledgement of the last one.
+        let _ = stream.set_nodelay(true);
+        let door = Door {
+            stack: Arc::clone(&self.stack),
+            acceptor: self.acceptor.clone(),
+            tasks: self.tasks.clone(),
+            ending: self.ending.clone(),
+            watcher: self.graceful.watcher(),
+            _place: place,
+        };
+        self.tasks.spawn_on(door.open(stream), &self.desks.of(DOOR));
     }
 
     async fn drain(self, longest: Duration) {
         self.tasks.close();
-        let drained = tokio::time::timeout(longest, self.graceful.shutdown()).await;
+        let drained = timeout(longest, self.graceful.shutdown()).await;
         if drained.is_err() {
             tracing::warn!("calls were cut off at the end of the time for draining");
         }
         self.ending.cancel();
         // A call that has lost its connection still ends by itself, within its own deadline.
-        if tokio::time::timeout(AFTERMATH, self.tasks.wait()).await.is_err() {
+        if timeout(AFTERMATH, self.tasks.wait()).await.is_err() {
             tracing::warn!("calls without a connection were left to themselves");
+        }
+        self.desks.close(AFTERMATH).await;
+    }
+}
+
+/// The way of one connection.
+struct Door {
+    stack: Arc<Stack>,
+    acceptor: TlsAcceptor,
+    tasks: TaskTracker,
+    ending: CancellationToken,
+    watcher: Watcher,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Door {
+    /// Shakes hands, and shows who calls to their party's desk.
+    async fn open(self, stream: TcpStream) {
+        let mut socket = Socket::new(stream);
+        if let Err(error) = socket.arrive() {
+            return tracing::warn!(%error, "a connection could not be taken to the door");
+        }
+        let handshake = timeout(HANDSHAKE, self.acceptor.accept(socket));
+        let tls = match self.ending.run_until_cancelled(handshake).await {
+            None => return,
+            Some(Ok(Ok(tls))) => tls,
+            Some(Ok(Err(error))) => return tracing::info!(%error, "a TLS handshake failed"),
+            Some(Err(_)) => return tracing::info!("a TLS handshake took too long"),
+        };
+        let certificates = tls.get_ref().1.peer_certificates();
+        let certificate = certificates.and_then(|chain| chain.first());
+        let Some(connection) = self.stack.connection(certificate.map(|c| c.as_ref())) else {
+            return tracing::warn!("a party has too many connections; one was closed");
+        };
+        let (tasks, desk) = (self.tasks.clone(), connection.desk().clone());
+        tasks.spawn_on(self.serve(tls, connection), &desk);
+    }
+
+    /// Serves its calls, at the desk.
+    async fn serve(self, mut tls: TlsStream<Socket>, connection: Connection) {
+        if let Err(error) = tls.get_mut().0.arrive() {
+            return tracing::warn!(%error, "a connection could not be taken to its desk");
+        }
+        let (stack, connection) = (self.stack, Arc::new(connection));
+        let service = hyper::service::service_fn(move |request| {
+            let answer =
+                Arc::clone(&stack).answer(Arc::clone(&connection), request, Instant::now());
+            // hyper moves the future a few times; a pointer is quicker to move.
+            Box::pin(stack.at_home(answer))
+        });
+        let builder = http(Owned(self.tasks));
+        let serving = builder.serve_connection(TokioIo::new(tls), service).into_owned();
+        tokio::select! {
+            () = self.ending.cancelled() => {}
+            served = self.watcher.watch(serving) => if let Err(error) = served {
+                tracing::debug!(error, "a connection ended early");
+            },
         }
     }
 }
@@ -170,7 +219,7 @@ fn http(executor: Owned) -> Builder<Owned> {
     builder
 }
 
-/// Runs what hyper spawns as tasks of this room, so that draining waits for them too.
+/// Runs what hyper spawns as tasks of this room, at the desk that it is at, so that draining waits for them too.
 #[derive(Clone)]
 struct Owned(TaskTracker);
 
@@ -179,7 +228,12 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, work: F) {
-        self.0.spawn(work);
+        let mut work = Box::pin(work);
+        // A refusal is ready when the head has been read, and goes out with the reading of the next
+        // ones: it stands in no line behind the calls that are worked on.
+        if (&mut work).now_or_never().is_none() {
+            self.0.spawn(work);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -18,6 +18,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
+use tokio::{runtime::Handle, task::yield_now};
+use tokio_util::context::TokioContext;
 use tonic::{Status, body::Body};
 
 use crate::{
@@ -25,6 +27,7 @@ use crate::{
     config::Limits,
     edge::{
         budget::{Budget, Counted, Reservation},
+        desks::Desks,
         grpc::{self, Services},
         limits::{PartyLimits, Taken},
         problem,
@@ -34,30 +37,37 @@ use crate::{
         problem::{Problem, Reason},
         trace::TraceContext,
     },
-    telemetry::{self, Span},
+    telemetry::{self, Span, load},
 };
 
 /// The stack of the port.
 pub(super) struct Stack {
     auth: Arc<Auth>,
-    parties: HashMap<String, Arc<PartyLimits>>,
+    parties: HashMap<String, (Arc<PartyLimits>, Handle)>,
     /// Of those whose certificate is no party's: they get little further than this.
-    strangers: Arc<PartyLimits>,
+    strangers: (Arc<PartyLimits>, Handle),
     budget: Arc<Budget>,
     services: Services,
     rest: Rest,
     longest_call: Duration,
     body_bytes: usize,
+    home: Handle,
 }
 
 /// What is known of a connection once its handshake is done.
 pub(super) struct Connection {
     peer: Option<PeerIdentity>,
     limits: Arc<PartyLimits>,
+    desk: Handle,
     _place: Taken,
 }
 
 impl Connection {
+    /// Where its calls are worked on.
+    pub(super) const fn desk(&self) -> &Handle {
+        &self.desk
+    }
+
     fn party(&self) -> &str {
         self.peer.as_ref().map_or(UNKNOWN, PeerIdentity::party)
     }
@@ -65,6 +75,7 @@ impl Connection {
 
 /// What a call carries through the stack.
 struct Passage {
+    came: Instant,
     trace: TraceContext,
     grpc: bool,
     held: Option<(Taken, Arc<Reservation>)>,
@@ -72,17 +83,23 @@ struct Passage {
 
 impl Stack {
     /// Puts the stack together.
-    pub(super) fn new(auth: Arc<Auth>, services: Services, rest: Rest, limits: &Limits) -> Self {
-        let party = |code: &str| (code.to_owned(), Arc::new(PartyLimits::new(code, limits)));
+    pub(super) fn new(
+        auth: Arc<Auth>,
+        desks: &Desks,
+        (services, rest): (Services, Rest),
+        limits: &Limits,
+    ) -> Self {
+        let party = |code| (Arc::new(PartyLimits::new(code, limits)), desks.of(code));
         Self {
-            strangers: Arc::new(PartyLimits::new(UNKNOWN, limits)),
+            strangers: party(UNKNOWN),
             budget: Budget::new(limits.body_bytes_in_flight),
-            parties: auth.parties().map(party).collect(),
+            parties: auth.parties().map(|code| (code.to_owned(), party(code))).collect(),
             auth,
             services,
             rest,
             longest_call: Duration::from_secs(limits.call_seconds),
             body_bytes: limits.body_bytes,
+            home: Handle::current(),
         }
     }
 
@@ -90,23 +107,31 @@ impl Stack {
     /// many connections as it may.
     pub(super) fn connection(&self, certificate: Option<&[u8]>) -> Option<Connection> {
         let peer = certificate.and_then(|certificate| self.auth.identify(certificate));
-        let limits = peer.as_ref().and_then(|peer| self.parties.get(peer.party()));
-        let limits = Arc::clone(limits.unwrap_or(&self.strangers));
-        limits.connect().map(|place| Connection { peer, limits, _place: place })
+        let party = peer.as_ref().and_then(|peer| self.parties.get(peer.party()));
+        let (limits, desk) = party.unwrap_or(&self.strangers).clone();
+        limits.connect().map(|place| Connection { peer, limits, desk, _place: place })
     }
 
-    /// Answers one call. Cheap refusals come first, so that who is not let in costs little.
+    /// What a call begins belongs to the house, not to the party's desk: connections to others
+    /// that it opens, or a read of the store, may serve other parties and outlive the call.
+    pub(super) fn at_home<F: Future>(&self, call: F) -> TokioContext<F> {
+        TokioContext::new(call, self.home.clone())
+    }
+
+    /// Answers one call, whose head was read when it `came`. Cheap refusals come first, so that
+    /// who is not let in costs little.
     pub(super) async fn answer(
         self: Arc<Self>,
         connection: Arc<Connection>,
         request: Request<Incoming>,
+        came: Instant,
     ) -> Result<Response<Held>, Infallible> {
         // 1. Trace: continue the caller's, or start one; everything below knows it.
         let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
         let mut span = telemetry::call("edge.call", header.and_then(TraceContext::parse));
         let trace = span.context();
         let grpc = is_grpc(request.headers());
-        let mut passage = Passage { trace, grpc, held: None };
+        let mut passage = Passage { came, trace, grpc, held: None };
         describe(&mut span, &connection, &request);
         // 2. Panics: a fault of ours ends this call, never the connection's other calls.
         let steps = self.admit(&connection, request, &mut passage);
@@ -123,7 +148,8 @@ impl Stack {
             span.fail(response.status().as_str());
         }
         span.set("http.response.status_code", i64::from(response.status().as_u16()));
-        let mut response = response.map(|body| Held { body, _held: passage.held });
+        let home = self.home.clone();
+        let mut response = response.map(|body| Held { body, home, _held: passage.held });
         if let Ok(value) = HeaderValue::from_str(&trace.to_string()) {
             response.headers_mut().insert(TRACEPARENT, value);
         }
@@ -140,6 +166,8 @@ impl Stack {
         let place = connection.limits.enter()?;
         let reservation = self.budget.open(connection.party());
         passage.held = Some((place, Arc::clone(&reservation)));
+        // Who is let in waits for what its party has under way; a refusal was made at once.
+        yield_now().await;
         // 4. Who calls: token bound to the connection's certificate.
         let path = request.uri().path();
         let open = if passage.grpc { grpc::is_open(path) } else { Rest::is_open(path) };
@@ -179,7 +207,11 @@ impl Stack {
     ) -> Result<Response<Body>, Problem> {
         if passage.grpc {
             let response = self.services.call(request.map(Body::new)).await;
-            return Ok(grpc::in_our_shape(response, &passage.trace));
+            let response = grpc::in_our_shape(response, &passage.trace);
+            if response.headers().get("grpc-status").is_some_and(|status| status == SHED) {
+                load::refused(passage.came.elapsed());
+            }
+            return Ok(response);
         }
         // On the heap: it is long, and what awaits it would be as long.
         Box::pin(self.rest.answer(request, passage.trace)).await
@@ -190,6 +222,7 @@ impl Stack {
 /// dropped.
 pub(super) struct Held {
     body: Body,
+    home: Handle,
     _held: Option<(Taken, Arc<Reservation>)>,
 }
 
@@ -201,7 +234,9 @@ impl http_body::Body for Held {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let Self { body, home, .. } = &mut *self;
+        let _home = home.enter();
+        Pin::new(body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -237,6 +272,9 @@ async fn pour_away(mut body: Incoming, limit: usize) {
 fn refused(problem: &Problem, connection: &Connection, passage: &Passage) -> Response<Body> {
     let party = connection.party();
     telemetry::count_refused(party, problem.reason.code());
+    if matches!(problem.reason, Reason::RateLimited | Reason::Overloaded) {
+        load::refused(passage.came.elapsed());
+    }
     tracing::debug!(
         party.code = party,
         reason = problem.reason.code(),
@@ -291,6 +329,8 @@ fn longest(headers: &HeaderMap) -> Option<Duration> {
 
 /// Stands for the party where there is none.
 const UNKNOWN: &str = "unknown";
+/// `RESOURCE_EXHAUSTED` as a gRPC status.
+const SHED: &str = "8";
 const TRACEPARENT: &str = "traceparent";
 /// Longest a refused body is read.
 const POURING: Duration = Duration::from_secs(5);

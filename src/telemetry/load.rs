@@ -63,6 +63,7 @@ pub(super) struct Load {
     levels: [(IntGauge, IntGauge); 3],
     parties: [IntGaugeVec; 3],
     wait: Histogram,
+    refusal: Histogram,
     shed: IntCounterVec,
 }
 
@@ -82,14 +83,18 @@ impl Load {
             registry.register(Box::new(gauges.clone()))?;
             Ok::<_, prometheus::Error>(gauges)
         };
-        let wait = Histogram::with_opts(
-            HistogramOpts::new(
-                "tongban_store_wait_seconds",
-                "From a write's coming to its commit.",
-            )
-            .buckets(vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]),
+        let seconds = |name: &str, help: &str| {
+            let buckets =
+                vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
+            let seconds = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+            registry.register(Box::new(seconds.clone()))?;
+            Ok::<_, prometheus::Error>(seconds)
+        };
+        let wait = seconds("tongban_store_wait_seconds", "From a write's coming to its commit.")?;
+        let refusal = seconds(
+            "tongban_refusal_seconds",
+            "From a call's head having been read to its being turned away for want of room.",
         )?;
-        registry.register(Box::new(wait.clone()))?;
         let shed = IntCounterVec::new(
             Opts::new("tongban_shed_total", "Work turned away, by party and what was full."),
             &["party", "full"],
@@ -119,6 +124,7 @@ impl Load {
                 of_party("tongban_deliveries_in_progress", "Deliveries in progress.")?,
             ],
             wait,
+            refusal,
             shed,
         })
     }
@@ -179,5 +185,12 @@ pub fn count_shed(party: &str, full: Full) {
 pub fn waited(wait: Duration) {
     if let Some(metrics) = &*METRICS {
         metrics.load.wait.observe(wait.as_secs_f64());
+    }
+}
+
+/// A call was turned away for want of room so long after it came.
+pub fn refused(after: Duration) {
+    if let Some(metrics) = &*METRICS {
+        metrics.load.refusal.observe(after.as_secs_f64());
     }
 }

@@ -194,7 +194,7 @@ fn stopped() -> StoreError {
 #[async_trait]
 impl Store for Postgres {
     async fn accept(&self, new: NewApplication) -> Result<Accepted, StoreError> {
-        let place = self.shares.enter(&new.application.submitting_party)?;
+        let place = self.shares.enter(&new.application.submitting_party).await?;
         // Encoding and encrypting happen here, in the caller's task, not in the writer's.
         let new = Arc::new(Prepared::new(new, &self.vault)?);
         match self.shed(place, Request::Accept(Arc::clone(&new))).await? {
@@ -205,7 +205,7 @@ impl Store for Postgres {
     }
 
     async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
-        let place = self.shares.enter(&change.party)?;
+        let place = self.shares.enter(&change.party).await?;
         match self.shed(place, Request::Apply(Box::new(change))).await? {
             Outcome::Applied(applied) => Ok(applied),
             _ => Err(stopped()),
@@ -213,7 +213,7 @@ impl Store for Postgres {
     }
 
     async fn record(&self, entry: Entry) -> Result<(), StoreError> {
-        let place = self.shares.enter(&entry.party)?;
+        let place = self.shares.enter(&entry.party).await?;
         self.shed(place, Request::Record(entry.leaf())).await.map(drop)
     }
 

@@ -31,8 +31,15 @@ type Steps = HashMap<u64, Vec<(i64, bool)>>;
 
 impl Index {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut index = Self::default();
-        // Both read an index that holds just these columns, in the order of its pages.
+        let room = |sql| {
+            let count = connection.query_row(sql, [], |row| row.get::<_, i64>(0))?;
+            Ok::<_, rusqlite::Error>(Places::with_room(usize::try_from(count).unwrap_or(0)))
+        };
+        let mut index = Self {
+            keys: room("SELECT count(*) FROM idempotency")?,
+            open: room("SELECT count(*) FROM applications WHERE open > 0")?,
+        };
+        // All of these read an index that holds just these columns, in the order of its pages.
         let mut query =
             connection.prepare("SELECT substr(key, 1, 8), seq FROM idempotency ORDER BY seq")?;
         let mut rows = query.query([])?;

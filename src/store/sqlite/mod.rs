@@ -209,19 +209,19 @@ fn stopped() -> StoreError {
 #[async_trait]
 impl Store for Sqlite {
     async fn accept(&self, new: NewApplication) -> Result<Accepted, StoreError> {
-        let place = self.shares.enter(&new.application.submitting_party)?;
+        let place = self.shares.enter(&new.application.submitting_party).await?;
         // Encoding and encrypting happen here, in the caller's task, not on the writer.
         let new = Prepared::new(new, &self.vault)?;
         self.shed(place, |reply| Command::Accept(Box::new(new), reply)).await
     }
 
     async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
-        let place = self.shares.enter(&change.party)?;
+        let place = self.shares.enter(&change.party).await?;
         self.shed(place, |reply| Command::Apply(Box::new(change), reply)).await
     }
 
     async fn record(&self, entry: Entry) -> Result<(), StoreError> {
-        let (place, leaf) = (self.shares.enter(&entry.party)?, entry.leaf());
+        let (place, leaf) = (self.shares.enter(&entry.party).await?, entry.leaf());
         self.shed(place, |reply| Command::Record(leaf, reply)).await
     }
 

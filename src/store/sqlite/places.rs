@@ -23,6 +23,13 @@ const FREE: i64 = 0;
 const GIVEN_UP: i64 = -1;
 
 impl Places {
+    /// Room for so many and some more, without growing on the way there.
+    pub(super) fn with_room(count: usize) -> Self {
+        let mut places = Self::default();
+        places.resize(count + count / 4);
+        places
+    }
+
     /// Adds a place under a key.
     pub(super) fn insert(&mut self, bits: u64, place: i64) {
         // Seven of eight slots used keep searches short enough; growing by half keeps the peak,
