@@ -105,6 +105,20 @@ impl Crew {
         .await;
     }
 
+    /// SIGSTOP to all of them; returns when none of their threads is at anything any more.
+    pub(crate) async fn freeze(&self) {
+        self.replicas.iter().for_each(|one| one.signal("-STOP"));
+        until("all threads to stand still", SOON, || async {
+            self.replicas.iter().all(|one| one.stands_still()).then_some(())
+        })
+        .await;
+    }
+
+    /// They go on.
+    pub(crate) fn thaw(&self) {
+        self.replicas.iter().for_each(|one| one.signal("-CONT"));
+    }
+
     /// They are started again.
     pub(crate) fn release(&self) {
         self.replicas.iter().for_each(|one| one.held.store(false, Ordering::Relaxed));
@@ -199,6 +213,16 @@ impl Replica {
         // It may have ended by itself already.
         let sent = kill.args([signal, &id.to_string()]).stderr(Stdio::null()).status();
         assert!(sent.is_ok());
+    }
+
+    /// Whether all of its threads are stopped (`proc_pid_stat(5)`); so is what does not run.
+    fn stands_still(&self) -> bool {
+        let Some(id) = self.process.lock().unwrap().id else { return true };
+        let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return true };
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_none_or(|state| state.starts_with('T') || state.is_empty())
+        })
     }
 
     async fn supervise(self: Arc<Self>) {
