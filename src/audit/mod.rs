@@ -14,7 +14,7 @@ use aws_lc_rs::hmac;
 pub enum Kind {
     /// An event of an application.
     Event,
-    /// A delivery that ended: made, refused for good, parked or replayed.
+    /// A delivery that ended: made, refused for good, parked, replayed or discarded.
     Delivery,
     /// A document or call that was refused.
     Refusal,

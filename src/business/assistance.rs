@@ -2,14 +2,10 @@
 //! temporary aid (临时救助). 社会救助暂行办法 (Decree 649); 民发〔2021〕57号, 民发〔2021〕43号, 国发〔2014〕47号.
 
 use crate::{
-    business::{
-        Benefit, Rules, Travel, Violations, check_person,
-        clock::{Length, Limit, Start},
-        identity,
-    },
+    business::{Benefit, Rules, Travel, Violations, check_person, clock::Limit, home, identity},
     model::{
         lifecycle::ACCEPT_AND_FORWARD,
-        pb::{self, DeadlineKind, EventType, State, application::Details},
+        pb::{self, application::Details},
     },
 };
 
@@ -18,42 +14,10 @@ pub(super) const RULES: Rules =
 
 /// Statutory limits. The confirmation is due 30 working days after acceptance.
 const LIMITS: &[Limit] = &[
-    Limit {
-        kind: DeadlineKind::Forward,
-        length: Length::WorkingDays(3),
-        starts: Start::Complete,
-        stops: &[EventType::ApplicationForwarded, EventType::ApplicationAccepted],
-        pauses: false,
-        passing: None,
-        source: "比照残疾人两项补贴跨省通办 [P]",
-    },
-    Limit {
-        kind: DeadlineKind::Decision,
-        length: Length::WorkingDays(30),
-        starts: Start::On(&[EventType::ApplicationForwarded, EventType::ApplicationAccepted]),
-        stops: &[EventType::DecisionMade],
-        pauses: true,
-        passing: None,
-        source: "最低生活保障审核确认办法（民发〔2021〕57号） [K]",
-    },
-    Limit {
-        kind: DeadlineKind::Supplement,
-        length: Length::Days(30),
-        starts: Start::On(&[EventType::SupplementRequested]),
-        stops: &[EventType::SupplementSubmitted],
-        pauses: false,
-        passing: Some((State::SupplementRequired, EventType::ApplicationExpired)),
-        source: "逾期未补正视为放弃，可重新申请 [P]",
-    },
-    Limit {
-        kind: DeadlineKind::Notice,
-        length: Length::WorkingDays(3),
-        starts: Start::On(&[EventType::DecisionMade]),
-        stops: &[EventType::DecisionDelivered],
-        pauses: false,
-        passing: None,
-        source: "比照残疾人两项补贴跨省通办 [P]",
-    },
+    home::forward("比照残疾人两项补贴跨省通办 [P]"),
+    home::decision(30, "最低生活保障审核确认办法（民发〔2021〕57号） [K]"),
+    home::SUPPLEMENT,
+    home::notice("比照残疾人两项补贴跨省通办 [P]"),
 ];
 
 fn body(application: &pb::Application) -> Option<&pb::SocialAssistance> {

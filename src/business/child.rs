@@ -5,28 +5,23 @@ use crate::{
     business::{
         Benefit, Rules, Travel, Violations, check_person,
         clock::{Length, Limit, Start},
-        identity,
+        home, identity,
     },
     model::{
         lifecycle::CHILD,
-        pb::{self, DeadlineKind, EventType, State, application::Details},
+        pb::{self, DeadlineKind, EventType, application::Details},
     },
 };
+
+/// Name of the benefit.
+pub(super) const BENEFIT: &str = "child_recognition";
 
 pub(super) const RULES: Rules =
     Rules { machine: CHILD, travel: Travel::ToHome, check, benefits, limits: LIMITS };
 
 /// Statutory limits. Accepted anywhere, decided at home: domain §4.1.
 const LIMITS: &[Limit] = &[
-    Limit {
-        kind: DeadlineKind::Forward,
-        length: Length::WorkingDays(3),
-        starts: Start::Complete,
-        stops: &[EventType::ApplicationForwarded, EventType::ApplicationAccepted],
-        pauses: false,
-        passing: None,
-        source: "孤儿等认定“跨省通办”（2021） [S8][S9]",
-    },
+    home::forward("孤儿等认定“跨省通办”（2021） [S8][S9]"),
     Limit {
         kind: DeadlineKind::TownshipOpinion,
         length: Length::WorkingDays(15),
@@ -45,24 +40,8 @@ const LIMITS: &[Limit] = &[
         passing: None,
         source: "孤儿等认定“跨省通办”（2021） [S8][S9]",
     },
-    Limit {
-        kind: DeadlineKind::Supplement,
-        length: Length::Days(30),
-        starts: Start::On(&[EventType::SupplementRequested]),
-        stops: &[EventType::SupplementSubmitted],
-        pauses: false,
-        passing: Some((State::SupplementRequired, EventType::ApplicationExpired)),
-        source: "逾期未补正视为放弃，可重新申请 [P]",
-    },
-    Limit {
-        kind: DeadlineKind::Notice,
-        length: Length::WorkingDays(3),
-        starts: Start::On(&[EventType::DecisionMade]),
-        stops: &[EventType::DecisionDelivered],
-        pauses: false,
-        passing: None,
-        source: "孤儿等认定“跨省通办”（2021） [S8][S9]",
-    },
+    home::SUPPLEMENT,
+    home::notice("孤儿等认定“跨省通办”（2021） [S8][S9]"),
 ];
 
 fn body(application: &pb::Application) -> Option<&pb::ChildRecognition> {
@@ -105,7 +84,7 @@ fn check(application: &pb::Application, out: &mut Violations) {
 fn benefits(application: &pb::Application) -> Vec<Benefit> {
     let Some(child) = &application.applicant else { return Vec::new() };
     let person = identity(child, application.guardian.as_ref());
-    vec![Benefit { name: "child_recognition", person }]
+    vec![Benefit { name: BENEFIT, person }]
 }
 
 #[cfg(test)]

@@ -99,11 +99,11 @@ pub fn begin(
     begun.collect()
 }
 
-/// What a step does to the limits.
+/// What a step does to the limits; `opinion` is the day of the township's that it brings, if any.
 pub fn advance(
     limits: &[Limit],
     deadlines: &mut Vec<Deadline>,
-    (event, to): (EventType, State),
+    (event, to, opinion): (EventType, State, Option<Date>),
     now: i64,
     calendar: &Calendar,
 ) {
@@ -123,7 +123,10 @@ pub fn advance(
         let paused = deadline.state() == DeadlineState::Paused;
         let over = lifecycle::is_closed(to) || event == EventType::DecisionMade;
         if limit.stops.contains(&event) {
-            let in_time = paused || due(deadline).is_none_or(|due| today <= due);
+            let of_township = limit.kind == DeadlineKind::TownshipOpinion;
+            let done = if of_township { opinion } else { Some(today) };
+            let by = |day: Date| paused || due(deadline).is_none_or(|due| day <= due);
+            let in_time = done.is_some_and(by);
             let state = if in_time { DeadlineState::Met } else { DeadlineState::Missed };
             stop(deadline, state, today, calendar);
         } else if over {
@@ -344,6 +347,11 @@ fn days_left(deadline: &Deadline, today: Date, due: Date, calendar: &Calendar) -
         DayUnit::WorkingDays => calendar.working_days_between(today, due),
         _ => today.until(due).map_or(0, |span| span.get_days()),
     }
+}
+
+/// Whether a limit of that kind has begun, and what it is for has not happened.
+pub(super) fn is_awaited(deadlines: &[Deadline], kind: DeadlineKind) -> bool {
+    deadlines.iter().any(|deadline| deadline.kind() == kind && is_active(deadline))
 }
 
 fn is_active(deadline: &Deadline) -> bool {

@@ -28,6 +28,7 @@ pub(super) fn check(
     if decided.zip(accepted).is_some_and(|(decided, accepted)| decided < accepted) {
         out.form("decision.decidedOn", "must not be before the day of acceptance (acceptTime)");
     }
+    check_opinion(application, decision, accepted.zip(decided), out);
     if decision.outcome() == Outcome::Denied {
         if decision.reason_code.is_empty() {
             out.form("decision.reasonCode", "is required for a refusal");
@@ -41,6 +42,26 @@ pub(super) fn check(
     check_first_month(application, decision, accepted.zip(decided), out);
     check_extent(application, decision, out);
     check_certificate(application, decision, out);
+}
+
+/// The county decides after the township's opinion: domain §4.1.
+fn check_opinion(
+    application: &pb::Application,
+    decision: &pb::Decision,
+    days: Option<(Date, Date)>,
+    out: &mut Violations,
+) {
+    let Some(opinion) = &decision.township_opinion else { return };
+    if !matches!(&application.details, None | Some(Details::ChildRecognition(_))) {
+        out.form("decision.townshipOpinion", "is only for the recognition of a child");
+    }
+    let given = opinion.given_on.parse::<Date>().ok();
+    if let (Some(given), Some((accepted, decided))) = (given, days)
+        && !(accepted..=decided).contains(&given)
+    {
+        let text = "must be from the day of acceptance (acceptTime) to that of the decision";
+        out.form("decision.townshipOpinion.givenOn", text);
+    }
 }
 
 /// The day of acceptance (受理日).
@@ -295,6 +316,24 @@ mod tests {
         for wrong in ["2026-01-11", "2005-02-01", "2026-11-24", "2031-01-01"] {
             assert_eq!(on(wrong), ["decision.decidedOn"], "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_township_gave_its_opinion_on_a_child_and_before_the_decision() {
+        let with = |details: Details, given_on: &str| {
+            let given_on = given_on.into();
+            let opinion = pb::TownshipOpinion { given_on, ..Default::default() };
+            let decision = pb::Decision { township_opinion: Some(opinion), ..granted("", "") };
+            said(details, &decision)
+        };
+        let child = || Details::ChildRecognition(pb::ChildRecognition::default());
+        for good in ["2026-01-12", "2026-01-20"] {
+            assert!(with(child(), good).is_empty(), "{good}");
+        }
+        for wrong in ["2026-01-11", "2026-01-21"] {
+            assert_eq!(with(child(), wrong), ["decision.townshipOpinion.givenOn"], "{wrong}");
+        }
+        assert_eq!(with(subsidy("5", ""), "2026-01-15"), ["decision.townshipOpinion"]);
     }
 
     #[test]

@@ -1,15 +1,11 @@
 //! The two disability subsidies (残疾人两项补贴). 国发〔2015〕52号; 残疾人证管理办法.
 
 use crate::{
-    business::{
-        Benefit, Rules, Travel, Violations, check_person,
-        clock::{Length, Limit, Start},
-        identity,
-    },
+    business::{Benefit, Rules, Travel, Violations, check_person, clock::Limit, home, identity},
     model::{
         clock,
         lifecycle::ACCEPT_AND_FORWARD,
-        pb::{self, DeadlineKind, EventType, State, application::Details},
+        pb::{self, application::Details},
         resident_id::ResidentId,
     },
 };
@@ -19,42 +15,10 @@ pub(super) const RULES: Rules =
 
 /// Statutory limits. Accepted anywhere, decided at home: domain §3.1.
 const LIMITS: &[Limit] = &[
-    Limit {
-        kind: DeadlineKind::Forward,
-        length: Length::WorkingDays(3),
-        starts: Start::Complete,
-        stops: &[EventType::ApplicationForwarded, EventType::ApplicationAccepted],
-        pauses: false,
-        passing: None,
-        source: "残疾人两项补贴“跨省通办”通知（2021） [S2]",
-    },
-    Limit {
-        kind: DeadlineKind::Decision,
-        length: Length::WorkingDays(10),
-        starts: Start::On(&[EventType::ApplicationForwarded, EventType::ApplicationAccepted]),
-        stops: &[EventType::DecisionMade],
-        pauses: true,
-        passing: None,
-        source: "残疾人两项补贴“跨省通办”通知（2021） [S2]",
-    },
-    Limit {
-        kind: DeadlineKind::Supplement,
-        length: Length::Days(30),
-        starts: Start::On(&[EventType::SupplementRequested]),
-        stops: &[EventType::SupplementSubmitted],
-        pauses: false,
-        passing: Some((State::SupplementRequired, EventType::ApplicationExpired)),
-        source: "逾期未补正视为放弃，可重新申请 [P]",
-    },
-    Limit {
-        kind: DeadlineKind::Notice,
-        length: Length::WorkingDays(3),
-        starts: Start::On(&[EventType::DecisionMade]),
-        stops: &[EventType::DecisionDelivered],
-        pauses: false,
-        passing: None,
-        source: "残疾人两项补贴“跨省通办”通知（2021） [S2]",
-    },
+    home::forward("残疾人两项补贴“跨省通办”通知（2021） [S2]"),
+    home::decision(10, "残疾人两项补贴“跨省通办”通知（2021） [S2]"),
+    home::SUPPLEMENT,
+    home::notice("残疾人两项补贴“跨省通办”通知（2021） [S2]"),
 ];
 
 fn body(application: &pb::Application) -> Option<&pb::DisabilitySubsidy> {

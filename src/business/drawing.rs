@@ -24,6 +24,9 @@ cause it, and who is told. Any other event in any state is refused with `ILLEGAL
 changes nothing. Five events are told in every state and change none: `DEADLINE_NEAR`,
 `DEADLINE_PASSED`, `DUPLICATE_REFUSED`, `BENEFIT_MOVED`, `BENEFIT_ENDED`.
 
+An arrow may be taken and still be asked about: a county that decides on a child from `ACCEPTED`, without
+the township's opinion, leaves `TOWNSHIP_OPINION` `MISSED` and the question `O1` (`docs/decisions/0005`).
+
 States, events and their Chinese names are in `proto/tongban/v1/application.proto` and `event.proto`.
 ";
 

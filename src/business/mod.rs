@@ -12,8 +12,11 @@ mod disability;
 mod divorce;
 #[cfg(test)]
 mod drawing;
+mod home;
+pub mod likeness;
 mod marriage;
 mod old_age;
+pub mod opinion;
 pub mod rules;
 
 pub use crate::business::adjustment::Outcome;
@@ -38,6 +41,11 @@ struct Benefit {
 impl Benefit {
     fn text(&self) -> String {
         format!("{}\n{}", self.name, self.person)
+    }
+
+    /// The right to be the one open application about it.
+    fn right(&self) -> String {
+        format!("{}/open", self.text())
     }
 }
 
@@ -111,7 +119,7 @@ pub fn claims(application: &pb::Application) -> Vec<String> {
     let texts = (rules.benefits)(application).into_iter().flat_map(|benefit| {
         let new = adjustment.is_none_or(|adjustment| adjustment.is_new());
         let benefit_itself = new.then(|| benefit.text());
-        let right = adjustment.is_some().then(|| format!("{}/open", benefit.text()));
+        let right = adjustment.is_some().then(|| benefit.right());
         benefit_itself.into_iter().chain(right)
     });
     texts.collect()
@@ -291,11 +299,15 @@ fn identity(person: &pb::Person, guardian: Option<&pb::Representative>) -> Strin
     if !person.resident_id.is_empty() {
         return person.resident_id.to_ascii_uppercase();
     }
-    let dots = ['·', '•', '・', '‧', '．', '.'];
-    let plain = |c: &char| !c.is_whitespace() && !dots.contains(c);
-    let name: String = person.name.chars().filter(plain).collect();
+    let name = plain(&person.name);
     let guardian = guardian.map_or("", |guardian| guardian.resident_id.as_str());
     format!("{name}/{}/{guardian}", person.birth_date)
+}
+
+/// A name without what every window writes in its own way.
+fn plain(name: &str) -> String {
+    let dots = ['·', '•', '・', '‧', '．', '.'];
+    name.chars().filter(|c| !c.is_whitespace() && !dots.contains(c)).collect()
 }
 
 /// A person's number, sex and birth date must agree. GB 11643.

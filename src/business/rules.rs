@@ -274,6 +274,7 @@ impl Finding {
             says: self.says.clone(),
             asked_of: asked_of as i32,
             source: self.source.clone(),
+            application_id: String::new(),
         }
     }
 }

@@ -17,7 +17,9 @@ use serde_json::json;
 use sm3::{Digest as _, Sm3};
 
 use crate::{
-    cli::{configuration, say, serve},
+    business::rules::Rulebook,
+    cli::{faulty, say, serve},
+    config::Config,
     model::pb::Business,
     reconcile::{
         Cover, Difference, Kind, Month, Number, RowFault, Tally, Terms, compare, read_listed,
@@ -58,9 +60,9 @@ pub(super) struct Arguments {
     /// this level; otherwise as the province's rules say.
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(2..=4))]
     nursing_extended: Option<u8>,
-    /// The configuration, for the province and its rules.
-    #[arg(long, default_value = "config/tongban.toml")]
-    config: PathBuf,
+    /// The configuration, for the province and its rules; `config/tongban.toml` where there is one.
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -125,17 +127,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn terms(arguments: &Arguments) -> anyhow::Result<Terms> {
-    let province = match &arguments.province {
-        Some(code) => code.clone(),
-        None => {
-            configuration(&arguments.config)
-                .context("the province is not known; name it with --province")?
-                .gateway
-                .province
-        }
-    };
-    let two = Some(&province).filter(|code| code.len() == 2).and_then(|code| code.parse().ok());
-    let (kinds, extended) = entitled(arguments, &province);
+    let (config, rules) = configured(arguments)?.unzip();
+    let province =
+        arguments.province.as_ref().or_else(|| config.as_ref().map(|c| &c.gateway.province));
+    let province = province.context("the province is not known; name it with --province")?;
+    let two = Some(province).filter(|code| code.len() == 2).and_then(|code| code.parse().ok());
+    let (kinds, nursing_extended) = entitled(arguments, province, rules.as_ref())?;
     let mut hardship = [false; 10];
     for code in &kinds {
         if let Some(kind) = hardship.get_mut(usize::from(*code)) {
@@ -146,29 +143,50 @@ fn terms(arguments: &Arguments) -> anyhow::Result<Terms> {
         month: arguments.month,
         province: two.context("the province must be two digits, e.g. 23")?,
         hardship,
-        nursing_extended: extended,
+        nursing_extended,
     })
 }
 
-/// Who is entitled: as asked for, else by the rules of the province, else by those of the country.
-fn entitled(arguments: &Arguments, province: &str) -> (Vec<u8>, u8) {
-    let rules = match (arguments.hardship.is_empty(), arguments.nursing_extended) {
-        (false, Some(_)) => None,
-        _ => serve::checked(&arguments.config).ok().map(|checked| checked.rulebook),
+/// The configuration that was named, else the usual one where there is one and something is left to
+/// it. One that cannot be read is an error: with other rules other payments are wrong.
+fn configured(arguments: &Arguments) -> anyhow::Result<Option<(Config, Rulebook)>> {
+    const USUAL: &str = "config/tongban.toml";
+    let said = arguments.province.is_some()
+        && !arguments.hardship.is_empty()
+        && arguments.nursing_extended.is_some();
+    let path = match &arguments.config {
+        Some(path) => path.as_path(),
+        None if !said && Path::new(USUAL).exists() => Path::new(USUAL),
+        None => return Ok(None),
     };
+    serve::rules(path).map(Some).map_err(|faults| faulty(&faults))
+}
+
+/// Who is entitled: as asked for, else by the rules of the province, else by those of the country.
+fn entitled(
+    arguments: &Arguments,
+    province: &str,
+    rules: Option<&Rulebook>,
+) -> anyhow::Result<(Vec<u8>, u8)> {
     let of = |name: &str| {
-        let rules = rules.as_ref();
         rules.map_or_else(Vec::new, |r| r.codes(Business::DisabilitySubsidy, province, name))
     };
-    let mut kinds = arguments.hardship.clone();
-    if kinds.is_empty() {
-        kinds = of("living_hardship");
+    let kinds = match (&arguments.hardship[..], rules) {
+        ([], None) => vec![1, 2],
+        ([], Some(_)) => of("living_hardship"),
+        (kinds, _) => kinds.to_vec(),
+    };
+    anyhow::ensure!(!kinds.is_empty(), "the rules of disability_subsidy name no `living_hardship`");
+    let levels = || of("nursing_levels").into_iter().max().unwrap_or_default();
+    // Levels 1 and 2 need no extension.
+    let extended = arguments.nursing_extended.unwrap_or_else(levels).max(2);
+    if rules.is_none() && (arguments.hardship.is_empty() || arguments.nursing_extended.is_none()) {
+        eprintln!(
+            "no configuration: compared by the rules of the country; hardship kinds {kinds:?} give the \
+             living subsidy, and the nursing subsidy goes down to level {extended}"
+        );
     }
-    if kinds.is_empty() {
-        kinds = vec![1, 2];
-    }
-    let extended = arguments.nursing_extended.or_else(|| of("nursing_levels").into_iter().max());
-    (kinds, extended.unwrap_or(2).max(2))
+    Ok((kinds, extended))
 }
 
 /// Hidden by itself where standard error is no terminal.

@@ -1,4 +1,4 @@
-//! `tongban deliveries`: what could not be delivered, and sending it again. Works on the store
+//! `tongban deliveries`: what could not be delivered, sending it again or giving it up. Works on the store
 //! beside a running gateway, which notices by itself.
 
 use std::{fmt::Write as _, path::PathBuf};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     cli::{Database, configuration, say},
-    store::{self, Store, rows::ParkedDelivery},
+    store::{self, Store, by_hand::Reason, rows::ParkedDelivery},
 };
 
 /// Arguments of `tongban deliveries`.
@@ -36,6 +36,15 @@ enum Action {
         #[arg(required = true)]
         ids: Vec<String>,
     },
+    /// Give parked deliveries up for good. The audit log keeps each, with the reason.
+    Discard {
+        /// Their numbers, as `list` shows them.
+        #[arg(required = true)]
+        ids: Vec<i64>,
+        /// A code or the number of a ticket; nothing about people.
+        #[arg(long, value_name = "CODE")]
+        reason: Reason,
+    },
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -47,6 +56,11 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         match arguments.action {
             Action::List => list(&*store, arguments.json).await,
             Action::Replay { ids } => replay(&*store, &ids, arguments.json).await,
+            Action::Discard { ids, reason } => {
+                let asked = ids.len();
+                let discarded = store.discard(ids, reason).await?;
+                told(arguments.json, ("discarded", "given up for good"), discarded, asked)
+            }
         }
     })
 }
@@ -99,11 +113,20 @@ async fn replay(store: &dyn Store, ids: &[String], as_json: bool) -> anyhow::Res
     };
     let asked = deliveries.len();
     let revived = store.revive(deliveries).await?;
+    told(as_json, ("replayed", "made due again"), revived, asked)
+}
+
+fn told(
+    as_json: bool,
+    (name, words): (&str, &str),
+    done: usize,
+    asked: usize,
+) -> anyhow::Result<()> {
     if as_json {
-        println!("{}", json!({ "asked": asked, "replayed": revived }));
+        say(&format!("{}\n", json!({ "asked": asked, name: done })))?;
     } else {
-        println!("{revived} of {asked} made due again");
+        say(&format!("{done} of {asked} {words}\n"))?;
     }
-    anyhow::ensure!(revived == asked, "{} were not parked", asked - revived);
+    anyhow::ensure!(done == asked, "{} were not parked", asked - done);
     Ok(())
 }

@@ -50,7 +50,7 @@ enum Command {
     Certs(certs::Arguments),
     /// Make a development token.
     Token(token::Arguments),
-    /// List and replay parked deliveries.
+    /// List parked deliveries, replay or discard them.
     Deliveries(deliveries::Arguments),
     /// Hold the store, or a copy, against its audit log.
     Audit(audit::Arguments),

@@ -83,8 +83,7 @@ impl Checked {
 pub(crate) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
     let config = Config::load(path);
     // The tables are looked at even when another file is at fault: all faults are told at once.
-    let folder = path.parent().filter(|parent| *parent != Path::new(""));
-    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let folder = folder_of(path);
     let translator = Translator::load(folder, &party_folders(folder));
     let (shapes, calendar) = (shapes(folder), Calendar::load(&folder.join("calendar")));
     let mut faults = Vec::new();
@@ -113,6 +112,21 @@ pub(crate) fn checked(path: &Path) -> Result<Checked, Vec<Fault>> {
         ) => Ok(Checked { config, translator, shapes, calendar, rulebook, authorities }),
         _ => Err(faults),
     }
+}
+
+/// The configuration and its rules alone; nothing else of the folder is read.
+pub(crate) fn rules(path: &Path) -> Result<(Config, Rulebook), Vec<Fault>> {
+    let config = Config::load(path)?;
+    let folder = folder_of(path);
+    let divisions = Arc::new(Divisions::load(&folder.join("divisions.csv"))?);
+    let rulebook = rulebook(folder, Some(&config), Some(&divisions))?;
+    Ok((config, rulebook))
+}
+
+/// The folder that a configuration stands in.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|parent| *parent != Path::new(""));
+    folder.unwrap_or_else(|| Path::new("."))
 }
 
 fn keep<T>(loaded: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> {

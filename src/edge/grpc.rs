@@ -374,7 +374,7 @@ impl ApplicationService for Applications {
         request: Request<pb::DecideApplicationRequest>,
     ) -> Result<Response<pb::Application>, Status> {
         let (call, message) = Call::open(request);
-        self.change(&call, Scope::Decide, Change::Decide(message)).await
+        self.change(&call, Scope::Decide, Change::Decide(Box::new(message))).await
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     auth::Caller,
     business::{
-        self,
+        self, likeness, opinion,
         rules::{Days, Finding, Stage},
     },
     failpoint::{self, Step},
@@ -41,7 +41,7 @@ pub enum Change {
     /// The handling side asks for more.
     RequestSupplement(pb::RequestSupplementRequest),
     /// The handling side, for marriage the registry, decides.
-    Decide(pb::DecideApplicationRequest),
+    Decide(Box<pb::DecideApplicationRequest>),
 }
 
 /// A change in the form every way in brings it to.
@@ -68,7 +68,7 @@ impl Intake {
         let key = idempotency::key(caller.party(), operation, key, &bytes);
         let _turn = self.in_use.turn(&key).await;
         if let Some(answer) = self.recall(&key).await? {
-            return Ok(answer);
+            return Ok(self.answered(caller, answer).await);
         }
         let mut violations = self.shapes.check(message, &bytes);
         let (id, expected_version, event) = change.into_event();
@@ -77,7 +77,8 @@ impl Intake {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
         let incoming = Incoming { id, expected_version, event, key };
-        self.take_change(caller, operation, incoming, trace).await
+        let taken = self.take_change(caller, operation, incoming, trace).await?;
+        Ok(self.answered(caller, taken).await)
     }
 
     pub(super) async fn take_change(
@@ -108,6 +109,7 @@ impl Intake {
         span.set("application.id", id.to_string());
         span.set("event.type", incoming.event.r#type().as_str_name());
         span.set("caller.trace_id", trace.trace_id_hex());
+        let decides = incoming.event.r#type() == EventType::DecisionMade;
         let change = StoredChange {
             id,
             event: incoming.event,
@@ -120,7 +122,12 @@ impl Intake {
         let applied =
             failpoint::at(Step::Accept, StoreError::Unavailable, self.store.apply(change));
         match applied.await.map_err(told)? {
-            Applied::Done(application) => Ok(Answer { application, replayed: false }),
+            Applied::Done(application) => {
+                if decides {
+                    without_opinion(&application);
+                }
+                Ok(Answer { application, replayed: false })
+            }
             Applied::Replayed(first) => Ok(Answer { application: first, replayed: true }),
             Applied::KeyReused => Err(self.refuse(caller, operation, key_reused()).await),
             Applied::Refused(refusal) => {
@@ -152,6 +159,11 @@ impl Intake {
             let found = self.hub_finds(stage, &application, &content, days, so_far).await;
             violations.extend(refusals(&found));
             checks = found.iter().map(Finding::check).collect();
+            let asked = application.checks.iter().filter(|check| likeness::is_question(check));
+            // Events are read by whoever may read the application; the other's id is not for all.
+            let nameless =
+                asked.map(|check| pb::RuleCheck { application_id: String::new(), ..check.clone() });
+            checks.extend(nameless);
         }
         Ok((violations, checks))
     }
@@ -179,6 +191,15 @@ impl Intake {
             violations.push(Violation::form("materials", text));
         }
         Ok(violations)
+    }
+}
+
+/// A county's decision without the township's opinion is taken, but operations see it.
+fn without_opinion(application: &pb::Application) {
+    if opinion::is_lacking(application) {
+        let limit = pb::DeadlineKind::TownshipOpinion.as_str_name();
+        telemetry::count_limit(&application.business().code(), limit, "DECIDED_WITHOUT");
+        tracing::warn!(application.id = application.id, limit, "was decided without it");
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
         pb,
         problem::{Problem, Reason},
     },
+    store::likeness::Likeness,
 };
 
 /// Another application that has what a new one claims.
@@ -32,6 +33,29 @@ impl Intake {
         let archive = business::travel(application.business()) == Travel::ToNationalHub
             && self.routes.is_national(caller.party());
         if archive { Vec::new() } else { business::claims(application) }
+    }
+
+    /// By what the application is found to be like others.
+    pub(super) fn likeness(&self, application: &pb::Application) -> Option<Likeness> {
+        let texts = business::likeness::of(application)?;
+        let digests =
+            |texts: Vec<String>| texts.iter().map(|text| self.store.digest(text)).collect();
+        Some(Likeness {
+            own: self.store.digest(&texts.own),
+            sought: digests(texts.sought),
+            same: digests(texts.same),
+        })
+    }
+
+    /// Makes the application what the caller may see of it: which other one a question is about only
+    /// where the caller's party may see that one too.
+    pub(super) async fn disclose(&self, caller: &Caller, application: &mut pb::Application) {
+        for check in application.checks.iter_mut().filter(|check| !check.application_id.is_empty())
+        {
+            if self.own(caller, &check.application_id).await.is_err() {
+                check.application_id.clear();
+            }
+        }
     }
 
     /// The benefits claimed that somebody has, and those that nobody has.

@@ -137,7 +137,14 @@ impl Intake {
         application: Box<pb::Application>,
         trace: TraceContext,
     ) -> Result<Answer, Problem> {
-        self.take_application(caller, ("SubmitApplication", key), application, trace).await
+        let operation = ("SubmitApplication", key);
+        let taken = self.take_application(caller, operation, application, trace).await?;
+        Ok(self.answered(caller, taken).await)
+    }
+
+    async fn answered(&self, caller: &Caller, mut answer: Answer) -> Answer {
+        self.disclose(caller, &mut answer.application).await;
+        answer
     }
 
     /// Everything that is wrong with an application, as [`Intake::submit`] would find it. Stores
@@ -228,6 +235,7 @@ impl Intake {
             key,
             content,
             benefits,
+            likeness: self.likeness(&application),
             system: caller.system().to_owned(),
             trace,
             now,

@@ -21,7 +21,10 @@ impl Intake {
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<pb::Application, Problem> {
         let (id, _) = self.own(caller, id).await?;
         let application = self.store.application(id).await.map_err(told)?;
-        application.map(|application| self.as_of_today(application)).ok_or_else(not_found)
+        let application = application.ok_or_else(not_found)?;
+        let mut application = self.as_of_today(application);
+        self.disclose(caller, &mut application).await;
+        Ok(application)
     }
 
     /// A page of the applications that the caller's party submitted or handles.
@@ -60,7 +63,11 @@ impl Intake {
             before,
         };
         let (applications, next) = self.store.list(filter).await.map_err(told)?;
-        let applications = applications.into_iter().map(|one| self.as_of_today(one)).collect();
+        let today = applications.into_iter().map(|one| self.as_of_today(one));
+        let mut applications: Vec<_> = today.collect();
+        for application in &mut applications {
+            self.disclose(caller, application).await;
+        }
         let next_page_token = next.map(|next| next.to_string()).unwrap_or_default();
         Ok(pb::ListApplicationsResponse { applications, next_page_token })
     }

@@ -110,7 +110,7 @@ pub fn pending(ours: &[Exchanged]) -> Vec<Discrepancy> {
     let fate = |progress| match progress {
         Progress::Due | Progress::Leased => Some(Fate::Waiting),
         Progress::Parked => Some(Fate::Parked),
-        Progress::Delivered => None,
+        Progress::Delivered | Progress::Discarded => None,
     };
     ours.iter().filter_map(|row| Some(of(row, fate(row.progress)?))).collect()
 }

@@ -184,11 +184,11 @@ fn change(id: &str, event: pb::ApplicationEvent) -> Change {
             missing_materials: event.missing_materials,
             reason: event.reason,
         }),
-        EventType::DecisionMade => Change::Decide(pb::DecideApplicationRequest {
+        EventType::DecisionMade => Change::Decide(Box::new(pb::DecideApplicationRequest {
             id,
             expected_version,
             decision: event.decision,
-        }),
+        })),
         _ => Change::Accept(pb::AcceptApplicationRequest { id, expected_version }),
     }
 }

@@ -147,7 +147,8 @@ impl Visit {
                 let decision = Some(papers::registered(percent(70), taken_in));
                 let id = id.to_owned();
                 let request = pb::DecideApplicationRequest { id, decision, expected_version: 0 };
-                return self.change(EventType::DecisionMade, Change::Decide(request)).await;
+                let decide = Change::Decide(Box::new(request));
+                return self.change(EventType::DecisionMade, decide).await;
             }
             if self.withdrawn(id) {
                 return;

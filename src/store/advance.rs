@@ -7,7 +7,7 @@ use prost::Message as _;
 
 use crate::{
     audit::{Entry, Kind, commitment},
-    business::{self, adjustment},
+    business::{self, adjustment, likeness, opinion},
     model::{
         clock,
         lifecycle::{self, Effect, Step},
@@ -51,15 +51,17 @@ pub fn step(
         .ok_or(Refusal::Illegal(standing.state))
 }
 
-/// The event with what its decision leaves to the rule.
+/// The event with what its decision leaves to the rule, and what must be asked because of it.
 pub fn completed<'a>(
     body: &pb::Application,
     event: &'a pb::ApplicationEvent,
 ) -> Cow<'a, pb::ApplicationEvent> {
     match &event.decision {
         Some(decision) if event.r#type() == EventType::DecisionMade => {
-            let decision = Some(adjustment::completed(body, decision));
-            Cow::Owned(pb::ApplicationEvent { decision, ..event.clone() })
+            let mut event = event.clone();
+            event.checks.extend(opinion::question(body, decision));
+            event.decision = Some(adjustment::completed(body, decision));
+            Cow::Owned(event)
         }
         _ => Cow::Borrowed(event),
     }
@@ -84,15 +86,20 @@ pub fn revise(
     }
 }
 
-/// A grant leaves the questions that were open when it was made, and a marriage is registered on
+/// A grant leaves the questions that were open when it was made, a refusal adds its own; a marriage is registered on
 /// the day of its decision, whatever day was booked.
 fn decided(body: &pb::Application, event: &pb::ApplicationEvent) -> pb::Application {
     let mut decided = pb::Application { decision: event.decision.clone(), ..body.clone() };
     let Some(decision) = event.decision.as_ref().filter(|d| d.outcome() == pb::Outcome::Granted)
     else {
+        decided.checks.extend(event.checks.iter().cloned());
         return decided;
     };
-    decided.checks.clone_from(&event.checks);
+    // No rule can answer who somebody is like: what was asked of it when it came stays asked, with
+    // the other's id, which an event does not bear.
+    let asked = body.checks.iter().filter(|check| likeness::is_question(check));
+    let open = event.checks.iter().filter(|check| !likeness::is_question(check));
+    decided.checks = open.chain(asked).cloned().collect();
     if let Some(Details::MarriageRegistration(marriage)) = &mut decided.details
         && marriage.operation == "IA"
     {

@@ -11,6 +11,8 @@ mod disorder;
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod likeness;
+#[cfg(test)]
 mod proof;
 #[cfg(test)]
 mod retention;
@@ -278,6 +280,7 @@ pub(super) fn new(n: u8) -> NewApplication {
         id,
         key: key(n, n),
         benefits: vec![[n; 16]],
+        likeness: None,
         system: "test".into(),
         trace: TraceContext::new(),
         now: clock::now_micros(),

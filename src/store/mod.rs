@@ -4,10 +4,12 @@
 //! `store/contract.rs`. Depends on model, audit and business.
 
 pub mod advance;
+pub mod by_hand;
 #[cfg(test)]
 mod contract;
 pub mod copies;
 mod holding;
+pub mod likeness;
 mod postgres;
 pub mod proof;
 mod record;
@@ -35,6 +37,7 @@ use crate::{
     config,
     model::{calendar::Calendar, divisions::Divisions, pb},
     store::{
+        by_hand::Reason,
         rows::{
             Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
             NewApplication, ParkedDelivery, Recalled, Settlement,
@@ -70,7 +73,9 @@ pub enum StoreError {
 pub trait Store: Send + Sync + 'static {
     /// Stores a new application with its first event, leaf, deliveries and idempotency record.
     /// One key makes one application, also under concurrency; one person has one open
-    /// application for a benefit, also under concurrency.
+    /// application for a benefit, also under concurrency. One that is like others is taken in with
+    /// a question about each, and they while they are open with one about it; of two at the same
+    /// moment at least the later bears it.
     ///
     /// # Errors
     /// Any [`StoreError`].
@@ -91,7 +96,7 @@ pub trait Store: Send + Sync + 'static {
     /// Leases up to `limit` due deliveries of `party` until `until` (microseconds UTC).
     ///
     /// A delivery is leased by one caller at a time, and only when every earlier delivery of its
-    /// application to that party is delivered: events reach a party in order. A lease that
+    /// application to that party is delivered or discarded: events reach a party in order. A lease that
     /// expires unsettled is offered again, with `unknown` set: the attempt may have arrived.
     ///
     /// # Errors
@@ -130,6 +135,13 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Any [`StoreError`].
     async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError>;
+
+    /// Gives parked deliveries up for good: what waits behind one may go. Returns how many of
+    /// `deliveries` were parked; each gets a leaf with the reason.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn discard(&self, deliveries: Vec<i64>, reason: Reason) -> Result<usize, StoreError>;
 
     /// Forgets idempotency records older than `before` (microseconds UTC); returns how many.
     ///

@@ -52,6 +52,7 @@ enum Said {
     Delivered,
     GivenUp,
     DueAgain,
+    Discarded,
 }
 
 impl<'a> Checker<'a> {
@@ -172,6 +173,7 @@ impl<'a> Checker<'a> {
             let agrees = match state {
                 2 => said == Said::Delivered,
                 3 => said == Said::GivenUp,
+                5 => said == Said::Discarded,
                 _ => matches!(said, Said::Nothing | Said::DueAgain),
             };
             if !agrees {
@@ -258,11 +260,14 @@ impl<'a> Checker<'a> {
             "DELIVERED" => Said::Delivered,
             "REFUSED" | "PARKED" => Said::GivenUp,
             "REPLAYED" | "RESENT" => Said::DueAgain,
+            "DISCARDED" => Said::Discarded,
             _ => return self.wrong(format_args!("leaf {position}: no known end of a delivery")),
         };
         let found = match said {
             // These name the delivery by its number: nothing else is known where they are made.
-            Said::DueAgain => self.deliveries.binary_search_by_key(&leaf.sequence, |d| d.seq).ok(),
+            Said::DueAgain | Said::Discarded => {
+                self.deliveries.binary_search_by_key(&leaf.sequence, |d| d.seq).ok()
+            }
             _ => message_number(leaf).and_then(|message| self.numbered(&message)),
         };
         match found {

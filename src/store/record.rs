@@ -153,6 +153,31 @@ impl Prepared {
         Ok(Self { new, body, salt, leaf })
     }
 
+    /// As it will be read from that row, with what stands beside its content.
+    pub(super) fn row(&self, seq: i64, kept: Option<Vec<u8>>) -> ApplicationRow {
+        let (new, application) = (&self.new, &self.new.application);
+        ApplicationRow {
+            seq,
+            id: *new.id.as_bytes(),
+            business: application.business(),
+            state: application.state(),
+            version: 1,
+            submitter: application.submitting_party.clone(),
+            handler: application.handling_party.clone(),
+            home_name: application.home_division_name.clone(),
+            benefits: new.benefits.concat(),
+            open: Open::Open,
+            wake: self.wake(),
+            salt: self.salt,
+            trace: new.trace,
+            created: new.now,
+            updated: new.now,
+            body: self.body.clone(),
+            revised: None,
+            kept,
+        }
+    }
+
     /// When a clock of it first has something to say.
     pub(super) fn wake(&self) -> Option<i64> {
         let application = &self.new.application;

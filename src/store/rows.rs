@@ -8,7 +8,7 @@ use crate::{
         pb::{self, EventType, State},
         trace::TraceContext,
     },
-    store::StoreError,
+    store::{StoreError, likeness::Likeness},
 };
 
 /// An idempotency key within its scope, and the content it came with.
@@ -33,6 +33,8 @@ pub struct NewApplication {
     pub key: IdempotencyKey,
     /// Keyed digests of what it claims: person and benefit.
     pub benefits: Vec<[u8; 16]>,
+    /// By what it is found to be like others; `None` where every person has a number.
+    pub likeness: Option<Likeness>,
     /// The token's `sub`.
     pub system: String,
     /// The caller's trace.
@@ -359,8 +361,10 @@ pub enum Progress {
     Leased,
     /// The receiver stored it.
     Delivered,
-    /// Given up until operations replay it.
+    /// Given up until operations replay or discard it.
     Parked,
+    /// Given up for good.
+    Discarded,
 }
 
 /// A delivery as reconciliation sees it.

@@ -4,8 +4,9 @@
 
 use crate::{
     audit::{Entry, Kind, Leaf},
-    business::{self, clock},
+    business::{self, clock, opinion},
     model::{
+        clock::china_date,
         lifecycle::Step,
         pb::{self, EventType},
     },
@@ -55,7 +56,9 @@ pub(super) fn take(
         content = revised;
         row.revised = Some(seal(vault, &row.id, "revised", &content)?);
     }
-    let kept = note(row, &mut content, step, by.time, (vault, terms))?;
+    // What stands beside the content comes before it when it is read.
+    let stale = is_revised && row.kept.is_some();
+    let kept = note(row, &mut content, (step, stale), by.time, (vault, terms))?;
     (row.state, row.version, row.updated) = (step.to, row.version + 1, by.time);
     let holding = holding::hold(row, step, &content, vault);
     let detail = advance::detail(cause);
@@ -99,21 +102,23 @@ fn deliveries(row: &ApplicationRow, step: Step, by: By<'_>, terms: &Terms) -> Ve
     wanted.map(delivery).collect()
 }
 
-/// Lets the application's clocks take note of the step; whether they did.
+/// Lets the application's clocks take note of the step; whether what stands beside the content has
+/// changed, or is `stale` without it.
 fn note(
     row: &mut ApplicationRow,
     content: &mut pb::Application,
-    step: Step,
+    (step, stale): (Step, bool),
     now: i64,
     (vault, terms): (&Vault, &Terms),
 ) -> Result<bool, StoreError> {
     let limits = business::limits(row.business);
     let before = content.deadlines.clone();
-    let event = (step.event, step.to);
+    let opinion = opinion::given(content, step.event, china_date(now));
+    let event = (step.event, step.to, opinion);
     clock::advance(limits, &mut content.deadlines, event, now, &terms.calendar);
     let wake = clock::wake(limits, &content.deadlines, step.to);
     // A limit may wait for a state: the same deadlines can have something to say in another.
-    if content.deadlines == before && wake == row.wake {
+    if content.deadlines == before && wake == row.wake && !stale {
         return Ok(false);
     }
     row.kept = Some(seal(vault, &row.id, "kept", &advance::kept(content))?);
@@ -207,22 +212,6 @@ pub(super) fn ended_leaf(lease: &Lease, what: &str, now: i64) -> Leaf {
         what: what.to_owned(),
         state: lease.kind.word().to_owned(),
         content: hex::encode(lease.message),
-    };
-    entry.leaf()
-}
-
-/// The leaf of a delivery that operations made due again.
-pub(super) fn again_leaf(delivery: i64, what: &str, now: i64) -> Leaf {
-    let entry = Entry {
-        kind: Kind::Delivery,
-        time: now,
-        party: "gateway".into(),
-        system: "operations".into(),
-        application: String::new(),
-        sequence: delivery,
-        what: what.into(),
-        state: String::new(),
-        content: String::new(),
     };
     entry.leaf()
 }

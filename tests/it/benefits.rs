@@ -1,6 +1,8 @@
 //! What is paid, and what becomes of it: ended in part, moved to another province, turned into
 //! another kind, decided by who pays and told to who paid; the same after a restart.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -252,6 +254,86 @@ async fn the_township_gives_its_opinion_and_then_the_county_decides() {
     let (state, ended) = limits().await;
     assert_eq!(state, "APPROVED");
     assert!(ended.contains(&"COUNTY_DECISION MET".to_owned()), "{ended:?}");
+}
+
+/// A child that a county, or a township by its leave, decides on without a report before.
+async fn decided_at_once(house: &House, n: u32, home: &str, outcome: Value) -> (Value, Value) {
+    let (submitter, handler) = (house.caller("44"), house.caller("23"));
+    let id = submitter.submit(&format!("a-{n}"), &papers::child(n, home)).await.expect(201).id();
+    let path = |verb: &str| format!("/v1/applications/{id}{verb}");
+    handler.post(&path(":accept"), &format!("b-{n}"), &json!({})).await.expect(200);
+    let mut decision = json!({"decidedOn": "2026-03-24", "office": "哈尔滨市南岗区民政局"});
+    decision.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
+    let body = json!({"decision": decision});
+    handler.post(&path(":decide"), &format!("c-{n}"), &body).await.expect(200);
+    let events = submitter.get(&path("/events")).await.expect(200).json();
+    let events = events["events"].as_array().unwrap();
+    let made = events.iter().find(|event| event["type"] == "DECISION_MADE").unwrap().clone();
+    (submitter.get(&path("")).await.expect(200).json(), made)
+}
+
+/// How the township's limit ended, and how often its opinion is asked for by application and event.
+fn of_township((application, made): &(Value, Value)) -> (String, usize, usize) {
+    let limits = application["deadlines"].as_array().unwrap();
+    let limit = limits.iter().find(|one| one["kind"] == "TOWNSHIP_OPINION").unwrap();
+    let asked = |of: &Value| {
+        let checks = of["checks"].as_array().into_iter().flatten();
+        checks.filter(|check| check["rule"] == "O1").count()
+    };
+    (limit["state"].as_str().unwrap().to_owned(), asked(application), asked(made))
+}
+
+#[tokio::test]
+async fn a_county_that_decides_on_a_child_without_the_township_is_seen_to() {
+    let house = House::build(Plan::new());
+    let routes = house.root().join("config/routes.toml");
+    let mut text = fs::read_to_string(&routes).unwrap();
+    text.push_str(
+        "[[route]]\nbusinesses = [\"child_recognition\"]\ndivisions = [\"230102\"]\n\
+         from = 2021-01-01\nlevel = \"township\"\noffice = \"{name}所属乡镇\"\nsource = \"[P]\"\n",
+    );
+    fs::write(&routes, text).unwrap();
+    let mut house = house;
+    house.run().await;
+    let grant = json!({"outcome": "GRANTED", "monthlyAmountFen": "150000", "paidFrom": "2026-04"});
+    let denial = json!({"outcome": "DENIED", "reasonCode": "99", "reason": "不符合条件"});
+    for (n, outcome) in [(21, &grant), (22, &denial)] {
+        let decided = decided_at_once(&house, n, "230103", outcome.clone()).await;
+        assert_eq!(of_township(&decided), ("MISSED".to_owned(), 1, 1), "{decided:?}");
+    }
+    let counted = "tongban_limits_total{business=\"child_recognition\",event=\"DECIDED_WITHOUT\",\
+                   limit=\"TOWNSHIP_OPINION\"}";
+    assert_eq!(house.counter(counted).await, 2);
+    // The opinion may come with the decision; where the township decides itself none is missing.
+    let mut whole = grant.clone();
+    whole["townshipOpinion"] = json!({"office": "花园街道办事处", "givenOn": "2026-03-20"});
+    let decided = decided_at_once(&house, 23, "230103", whole.clone()).await;
+    assert_eq!(of_township(&decided), ("MET".to_owned(), 0, 0), "{decided:?}");
+    assert_eq!(decided.1["decision"]["townshipOpinion"], whole["townshipOpinion"]);
+    let decided = decided_at_once(&house, 24, "230102001", grant.clone()).await;
+    assert_eq!(of_township(&decided), ("MET".to_owned(), 0, 0), "{decided:?}");
+    // It is looked at.
+    let handler = house.caller("23");
+    let id = handler.submit("d-1", &papers::child(25, "230103")).await.expect(201).id();
+    handler.post(&format!("/v1/applications/{id}:accept"), "d-2", &json!({})).await.expect(200);
+    for (name, value) in [("decidedOn", "2026-03-24"), ("office", "哈尔滨市南岗区民政局")]
+    {
+        whole[name] = value.into();
+    }
+    let path = format!("/v1/applications/{id}:decide");
+    for (n, opinion, field) in [
+        (3, json!({"givenOn": "2026-03-20"}), "decision.townshipOpinion.office"),
+        (
+            4,
+            json!({"office": "花园街道", "givenOn": "2026-03-25"}),
+            "decision.townshipOpinion.givenOn",
+        ),
+    ] {
+        whole["townshipOpinion"] = opinion;
+        let body = json!({"decision": whole});
+        let refused = handler.post(&path, &format!("d-{n}"), &body).await.expect(400).json();
+        assert_eq!(refused["violations"][0]["field"], field, "{refused}");
+    }
 }
 
 #[tokio::test]

@@ -77,6 +77,35 @@ fn every_planted_difference_is_found_and_no_other() {
 }
 
 #[test]
+fn whose_rules_were_used_is_told_and_a_configuration_that_cannot_be_read_is_an_error() {
+    let folder = folder("rules");
+    rolls::write(&folder, 300, 0).unwrap();
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/tongban.toml");
+    let told = |more: &[&str]| {
+        let output = compare(&folder, more);
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (_, country) = told(&[]);
+    assert!(country.contains("by the rules of the country; hardship kinds [1, 2] "), "{country}");
+    for said in [
+        &["--hardship", "1,2", "--nursing-extended", "2"][..],
+        &["--config", repository.to_str().unwrap()],
+    ] {
+        let (_, told) = told(said);
+        assert!(!told.contains("rules of the country"), "{told}");
+    }
+    let (done, missing) = told(&["--config", "none.toml"]);
+    assert!(!done && missing.contains("none.toml"), "{missing}");
+    // The usual one is read where it is, and must be right.
+    fs::create_dir(folder.join("config")).unwrap();
+    fs::write(folder.join("config/tongban.toml"), "[gateway]\nid = 1\n").unwrap();
+    let (done, broken) = told(&[]);
+    assert!(!done && broken.contains("config/tongban.toml"), "{broken}");
+    let (_, said) = told(&["--hardship", "1,2", "--nursing-extended", "2"]);
+    assert!(!said.contains("config/tongban.toml"), "nothing is left to it: {said}");
+}
+
+#[test]
 fn unreadable_rows_are_told_by_line_and_without_what_they_hold() {
     let folder = folder("unreadable");
     rolls::write(&folder, 300, 1).unwrap();

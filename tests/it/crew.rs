@@ -72,7 +72,7 @@ impl Crew {
     /// Waits until one serves.
     pub(crate) async fn serves(&self) {
         let what = "a gateway to serve";
-        until(what, SOON, || async { (!self.edges().is_empty()).then_some(()) }).await;
+        until(what, COURSE, || async { (!self.edges().is_empty()).then_some(()) }).await;
     }
 
     /// Where those that serve listen.
@@ -105,6 +105,20 @@ impl Crew {
         .await;
     }
 
+    /// SIGSTOP to all of them; returns when none of their threads is at anything any more.
+    pub(crate) async fn freeze(&self) {
+        self.replicas.iter().for_each(|one| one.signal("-STOP"));
+        until("all threads to stand still", SOON, || async {
+            self.replicas.iter().all(|one| one.stands_still()).then_some(())
+        })
+        .await;
+    }
+
+    /// They go on.
+    pub(crate) fn thaw(&self) {
+        self.replicas.iter().for_each(|one| one.signal("-CONT"));
+    }
+
     /// They are started again.
     pub(crate) fn release(&self) {
         self.replicas.iter().for_each(|one| one.held.store(false, Ordering::Relaxed));
@@ -115,7 +129,7 @@ impl Crew {
         let before = self.starts();
         (0..self.replicas.len()).for_each(|number| self.kill(number));
         let again = || async { (self.starts() > before && !self.edges().is_empty()).then_some(()) };
-        until("a gateway to serve again", SOON, again).await;
+        until("a gateway to serve again", COURSE, again).await;
     }
 
     /// Arms every process with these lines of `src/failpoint.rs`, whatever was armed before.
@@ -199,6 +213,16 @@ impl Replica {
         // It may have ended by itself already.
         let sent = kill.args([signal, &id.to_string()]).stderr(Stdio::null()).status();
         assert!(sent.is_ok());
+    }
+
+    /// Whether all of its threads are stopped (`proc_pid_stat(5)`); so is what does not run.
+    fn stands_still(&self) -> bool {
+        let Some(id) = self.process.lock().unwrap().id else { return true };
+        let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return true };
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_none_or(|state| state.starts_with('T') || state.is_empty())
+        })
     }
 
     async fn supervise(self: Arc<Self>) {

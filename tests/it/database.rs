@@ -120,17 +120,41 @@ async fn connect(url: &str) -> Option<Client> {
 }
 
 /// A server in a folder of its own.
-struct Server {
-    folder: PathBuf,
-    url: String,
+pub(crate) struct Server {
+    pub(crate) folder: PathBuf,
+    pub(crate) url: String,
 }
 
 impl Server {
     fn start() -> Self {
-        let folder = env::temp_dir().join(format!("tongban-postgres-{}", uuid::Uuid::new_v4()));
-        let url = script("start", &folder);
+        Self::started(Self::place(), &[])
+    }
+
+    /// Where one may be made.
+    pub(crate) fn place() -> PathBuf {
+        env::temp_dir().join(format!("tongban-postgres-{}", uuid::Uuid::new_v4()))
+    }
+
+    /// Starts the one in the folder; makes it, with these lines of configuration.
+    pub(crate) fn started(folder: PathBuf, lines: &[&str]) -> Self {
+        let url = script_with("start", &folder, lines);
         Self { folder, url }
     }
+
+    /// A base backup of it in a folder of its own, to be started with these lines of
+    /// configuration.
+    pub(crate) fn base_backup(&self, lines: &[&str]) -> PathBuf {
+        let to = Self::place();
+        let arguments = [&[to.to_str().unwrap()], lines].concat();
+        script_with("copy", &self.folder, &arguments);
+        to
+    }
+}
+
+/// One of the server's programs.
+pub(crate) fn program(name: &str) -> Command {
+    let found = Command::new(repository().join("tests/postgres")).arg("programs").output().unwrap();
+    Command::new(PathBuf::from(String::from_utf8(found.stdout).unwrap().trim()).join(name))
 }
 
 impl Drop for Server {
@@ -141,8 +165,12 @@ impl Drop for Server {
 }
 
 fn script(action: &str, folder: &PathBuf) -> String {
+    script_with(action, folder, &[])
+}
+
+fn script_with(action: &str, folder: &PathBuf, more: &[&str]) -> String {
     let script = repository().join("tests/postgres");
-    let done = Command::new(script).arg(action).arg(folder).output().unwrap();
+    let done = Command::new(script).arg(action).arg(folder).args(more).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "tests/postgres {action}: {said}");
     String::from_utf8(done.stdout).unwrap().trim().to_owned()

@@ -67,6 +67,92 @@ async fn the_handling_side_learns_which_and_both_sides_of_the_first_are_told_onc
     assert_eq!(notice.unwrap()["party"], "gateway", "not who asked");
 }
 
+/// A child whose number the window does not know, with another guardian than [`papers::child`]'s.
+fn without_number(n: u32, home: &str) -> Value {
+    let mut paper = named(n, home);
+    paper["applicant"].as_object_mut().unwrap().remove("residentId");
+    paper["acceptanceNumber"] = format!("XS-{n}").into();
+    paper["acceptingDivision"] = "230103001".into();
+    paper["guardian"]["residentId"] = papers::citizen("230103", "19700101", 7, true).into();
+    paper["childRecognition"]["householdKind"] = "3".into();
+    paper
+}
+
+/// A child of a name of its own.
+fn named(n: u32, home: &str) -> Value {
+    let mut paper = papers::child(n, home);
+    let own = char::from_u32(0x4e00 + n).unwrap();
+    paper["applicant"]["name"] = format!("李{own}").into();
+    paper
+}
+
+/// The questions whether it is the same child as another.
+fn alike(application: &Value) -> Vec<&Value> {
+    let checks = application["checks"].as_array().into_iter().flatten();
+    checks.filter(|check| check["rule"] == "I1").collect()
+}
+
+#[tokio::test]
+async fn of_two_that_may_be_one_child_at_once_none_is_refused_and_both_are_asked_about() {
+    let house = House::start(Plan::new()).await;
+    let (one, other) = (house.caller("44"), house.caller("23"));
+    let read = async |caller: &Caller, id: &str| {
+        caller.get(&format!("/v1/applications/{id}")).await.expect(200).json()
+    };
+    for n in 0..50 {
+        let (mine, theirs) = (named(n, "510104"), without_number(n, "510104"));
+        let (mine_key, their_key) = (format!("one-{n}"), format!("other-{n}"));
+        let (a, b) = tokio::join!(one.submit(&mine_key, &mine), other.submit(&their_key, &theirs));
+        let (a, b) = (a.expect(201).json(), b.expect(201).json());
+        assert_eq!(alike(&a).len() + alike(&b).len(), 1, "the later alone knows: {a} {b}");
+        for (caller, mine, theirs) in [(&one, &a, &b), (&other, &b, &a)] {
+            let now = read(caller, mine["id"].as_str().unwrap()).await;
+            assert_eq!(alike(&now).len(), 1, "{now}");
+            for told in [mine, &now] {
+                let told = told.to_string();
+                assert!(
+                    !told.contains(theirs["id"].as_str().unwrap()),
+                    "not theirs to see: {told}"
+                );
+                assert!(!told.contains(theirs["acceptanceNumber"].as_str().unwrap()), "{told}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_decides_on_both_learns_which_and_a_grant_leaves_the_question() {
+    let house = House::start(Plan::new()).await;
+    let (submitter, handler) = (house.caller("44"), house.caller("23"));
+    let first = handler.submit("l-1", &without_number(60, "230103")).await.expect(201).id();
+    let taken = submitter.submit("l-2", &named(60, "230103")).await.expect(201);
+    let (id, taken) = (taken.id(), taken.json());
+    assert_eq!(alike(&taken).len(), 1, "{taken}");
+    assert_eq!(alike(&taken)[0].get("applicationId"), None, "{taken}");
+    assert_eq!(alike(&taken)[0]["askedOf"], "HUMAN");
+    let replayed = submitter.submit("l-2", &named(60, "230103")).await.expect(201);
+    assert_eq!(replayed.json(), taken);
+    let path = |verb: &str| format!("/v1/applications/{id}{verb}");
+    let seen = handler.get(&path("")).await.expect(200).json();
+    assert_eq!(alike(&seen)[0]["applicationId"], first.as_str());
+    let listed = handler.get("/v1/applications").await.expect(200).json();
+    let listed = listed["applications"].as_array().unwrap().clone();
+    let of = |id: &str| listed.iter().find(|one| one["id"] == id).unwrap();
+    assert_eq!(alike(of(&id))[0]["applicationId"], first.as_str());
+    assert_eq!(alike(of(&first))[0]["applicationId"], id.as_str());
+    handler.post(&path(":accept"), "l-3", &json!({})).await.expect(200);
+    let decision = json!({"decision": {"outcome": "GRANTED", "decidedOn": "2026-01-20",
+        "office": "哈尔滨市南岗区民政局", "monthlyAmountFen": "150000", "paidFrom": "2026-02"}});
+    let granted = handler.post(&path(":decide"), "l-4", &decision).await.expect(200).json();
+    assert_eq!(alike(&granted)[0]["applicationId"], first.as_str());
+    let own = submitter.get(&path("")).await.expect(200).json();
+    assert_eq!((alike(&own).len(), alike(&own)[0].get("applicationId")), (1, None));
+    for caller in [&submitter, &handler] {
+        let events = caller.get(&path("/events")).await.expect(200);
+        assert!(events.text.contains("\"I1\"") && !events.text.contains(&first), "{events:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_granted_benefit_is_moved_by_a_transfer_and_not_granted_twice() {
     let house = House::start(Plan::new()).await;

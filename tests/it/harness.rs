@@ -158,6 +158,7 @@ impl House {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let child = Command::new(TONGBAN)
             .args(["serve", "--config", self.config().to_str().unwrap()])
+            .env("TONGBAN_FAILPOINTS", self.faults())
             .current_dir(&self.root)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -232,6 +233,26 @@ impl House {
             key_file: self.certs().join("store.key"),
             writers: 1,
         }
+    }
+
+    /// Runs a statement in its store; the first column of each row, which must be text.
+    pub(crate) fn sql(&self, statement: &str) -> Vec<String> {
+        if let Some(schema) = &self.schema {
+            return schema.sql(statement);
+        }
+        let store = rusqlite::Connection::open(self.root.join("data/tongban.db")).unwrap();
+        let mut query = store.prepare(statement).unwrap();
+        let rows = query.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// Keeps its applications there from the next start on.
+    pub(crate) fn move_store(&self, url: &str) {
+        let file = self.config();
+        let mut document: toml_edit::DocumentMut =
+            fs::read_to_string(&file).unwrap().parse().unwrap();
+        document["store"]["url"] = toml_edit::value(url);
+        fs::write(&file, document.to_string()).unwrap();
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -324,9 +345,28 @@ impl House {
     pub(crate) fn token(&self, party: &str, scopes: &str) -> String {
         let certs = self.certs();
         let certs = certs.to_str().unwrap();
-        let made = tongban(&["token", "--party", party, "--scope", scopes, "--certs", certs]);
+        let made = Command::new(TONGBAN)
+            .args(["token", "--party", party, "--scope", scopes, "--certs", certs])
+            .env("TONGBAN_FAILPOINTS", self.faults())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         assert!(made.status.success(), "{}", said(&made));
         String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Sets the wall clock of the gateway, and of tokens made from now on.
+    pub(crate) fn set_clock(&self, time: jiff::Timestamp) {
+        let off = time.as_second() - jiff::Timestamp::now().as_second();
+        // Whole or not at all, also for who is just reading it.
+        let draft = self.root.join("faults.draft");
+        fs::write(&draft, format!("clock {off}\n")).unwrap();
+        fs::rename(draft, self.faults()).unwrap();
+    }
+
+    /// Where the gateway looks for what a test does to it; see `src/failpoint.rs`.
+    fn faults(&self) -> PathBuf {
+        self.root.join("faults")
     }
 
     /// What the party calls with.

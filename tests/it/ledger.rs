@@ -164,8 +164,12 @@ fn answers(evidence: &Evidence, found: &mut Found) {
     for (id, event, _) in changes {
         *made.entry((id, event)).or_default() += 1;
     }
+    let mut stored: HashMap<(&str, &str), usize> = HashMap::new();
+    for event in &rows.events {
+        *stored.entry((&event.application, &event.what)).or_default() += 1;
+    }
     for ((id, event), count) in made {
-        let stored = rows.events_of(id).filter(|one| one.what == event).count();
+        let stored = stored.get(&(id, event)).copied().unwrap_or_default();
         if stored != count {
             let text = format!("{id}: {count} calls made {event}, {stored} are stored");
             found.count(stored, count, text);
@@ -416,14 +420,12 @@ fn listing(evidence: &Evidence, found: &mut Found) {
     let Some((party, listed)) = &evidence.listed else { return };
     let mut known = BTreeMap::new();
     for one in listed {
-        let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
-        let version = text("version").parse::<i64>().unwrap_or_default();
-        if known.insert(text("id"), (text("state"), version)).is_some() {
-            found.push(format!("{} is listed twice", text("id")));
+        if known.insert(one.id.as_str(), (one.state.as_str(), one.version)).is_some() {
+            found.push(format!("{} is listed twice", one.id));
         }
     }
     for (id, row) in evidence.rows.applications.iter().filter(|(_, row)| row.submitter == *party) {
-        match known.remove(id) {
+        match known.remove(id.as_str()) {
             Some((state, version)) if state == row.state && version == row.version => {}
             other => found.push(format!("{id} is {row:?} and is listed as {other:?}")),
         }

@@ -34,6 +34,7 @@ mod matrix;
 mod mistakes;
 mod overload;
 mod papers;
+mod postgres;
 mod races;
 mod receiver;
 mod reconcile;

@@ -1,10 +1,11 @@
 //! Steps that cross: a decision and a withdrawal, one supplement twice, papers that are not what
 //! they say, a second marriage while a divorce cools; each through the public interface.
 
+use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Caller, House, Plan},
+    harness::{Answer, Caller, House, Plan},
     papers,
 };
 
@@ -110,6 +111,82 @@ async fn a_supplement_that_comes_twice_counts_once_and_a_second_one_is_told_so()
         let now = submitter.get(&format!("/v1/applications/{id}")).await.expect(200).json();
         assert_eq!(now["materials"].as_array().unwrap().len(), 2);
     }
+}
+
+/// Papers for each of these, while the clock passes midnight after some were answered.
+async fn around_midnight(house: &House, ids: &[String], midnight: jiff::Timestamp) -> Vec<Answer> {
+    house.set_clock(midnight - jiff::Span::new().seconds(30));
+    let submitter = house.caller("44");
+    let handed = json!({"materials": [paper(1)]});
+    let calls = ids.iter().map(async |id| {
+        submitter.post(&path(id, "supplement"), &format!("late-{id}"), &handed).await
+    });
+    let mut calls = stream::iter(calls).buffered(6);
+    let mut answers = Vec::new();
+    while let Some(answer) = calls.next().await {
+        answers.push(answer);
+        if answers.len() == ids.len() / 3 {
+            house.set_clock(midnight + jiff::Span::new().seconds(1));
+        }
+    }
+    answers
+}
+
+#[tokio::test]
+async fn papers_that_come_as_their_limit_runs_out_are_taken_or_told_that_it_is_over() {
+    let mut house = House::build(Plan::new());
+    let days = ["2026-03-02T02:00:00Z", "2026-05-06T02:00:00Z", "2026-07-06T02:00:00Z"];
+    house.set_clock(days[0].parse().unwrap());
+    house.run().await;
+    for (round, day) in days.iter().enumerate() {
+        house.set_clock(day.parse().unwrap());
+        let (submitter, handler) = (house.caller("44"), house.caller("23"));
+        let asked = json!({"missingMaterials": ["113"], "reason": "请补充户口簿"});
+        let (mut ids, mut due) = (Vec::new(), String::new());
+        for n in 0..31 {
+            let id = taken_up(&submitter, &handler, u32::try_from(round).unwrap() * 31 + n).await;
+            let verb = path(&id, "requestSupplement");
+            let waits = handler.post(&verb, &format!("r-{id}"), &asked).await.expect(200).json();
+            let limits = waits["deadlines"].as_array().unwrap();
+            let limit = limits.iter().find(|one| one["kind"] == "SUPPLEMENT").unwrap();
+            assert_eq!(limit.get("estimated"), None, "its year is published: {limit}");
+            due = limit["due"].as_str().unwrap().to_owned();
+            ids.push(id);
+        }
+        let silent = ids.pop().unwrap();
+        let last: jiff::civil::Date = due.parse().unwrap();
+        let china = jiff::tz::Offset::constant(8);
+        let midnight = last.tomorrow().unwrap().at(0, 0, 0, 0);
+        let midnight = china.to_timestamp(midnight).unwrap();
+        let answers = around_midnight(&house, &ids, midnight).await;
+        // The clocks have been looked at: who handed in nothing has expired.
+        let reader = house.caller("44");
+        reader.state(&silent, &["EXPIRED"]).await;
+        let mut taken = 0;
+        for (id, answer) in ids.iter().zip(answers) {
+            taken += usize::from(one_of_both(&reader, id, answer).await);
+        }
+        assert!((ids.len() / 3..ids.len()).contains(&taken), "{taken} were taken: no race");
+    }
+}
+
+/// Taken and not over, or over and told so; whether it was taken.
+async fn one_of_both(reader: &Caller, id: &str, answer: Answer) -> bool {
+    let all = events(reader, id).await;
+    let happened = (count(&all, "SUPPLEMENT_SUBMITTED"), count(&all, "APPLICATION_EXPIRED"));
+    let now = reader.get(&format!("/v1/applications/{id}")).await.expect(200).json();
+    let papers = now["materials"].as_array().unwrap().len();
+    if answer.status.as_u16() == 200 {
+        assert_eq!((happened, papers), ((1, 0), 2), "{all:?}");
+        assert_eq!(now["state"], "ACCEPTED");
+        return true;
+    }
+    let refused = answer.expect(409).json();
+    assert_eq!(refused["reason"], "ILLEGAL_TRANSITION", "{refused}");
+    assert_eq!(refused["state"], "EXPIRED", "{refused}");
+    assert_eq!((happened, papers), ((0, 1), 1), "{all:?}");
+    assert_eq!(now["state"], "EXPIRED");
+    false
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! Writes a sample store of the schema at hand into `tests/golden/stores/`, for the releases to
 //! come: run once before a schema changes, see the README there. Real binary, real partners.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Answer, Caller, House, Plan, SOON, repository, until},
+    database::program,
+    harness::{Answer, Caller, House, Plan, SOON, on_postgres, repository, until},
     papers,
     receiver::{Act, Dialect, Receiver},
 };
@@ -94,13 +95,42 @@ async fn a_store_of_todays_schema() {
 fn keep(house: &House, book: &Book) {
     let folder = repository().join("tests/golden/stores");
     fs::create_dir_all(&folder).unwrap();
+    let name = match on_postgres() {
+        true => dump(house, &folder),
+        false => copy(house, &folder),
+    };
+    let name = |end: &str| folder.join(format!("{name}.{end}"));
+    fs::copy(house.certs().join("store.key"), name("key")).unwrap();
+    fs::write(name("json"), serde_json::to_string_pretty(&book.0).unwrap() + "\n").unwrap();
+}
+
+fn copy(house: &House, folder: &Path) -> String {
     let store = rusqlite::Connection::open(house.root().join("data/tongban.db")).unwrap();
     // One file: what the write-ahead log holds goes into it.
     store.pragma_update(None, "journal_mode", "DELETE").unwrap();
     let schema: i64 = store.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     drop(store);
-    let name = |end: &str| folder.join(format!("schema-{schema}.{end}"));
-    fs::copy(house.root().join("data/tongban.db"), name("db")).unwrap();
-    fs::copy(house.certs().join("store.key"), name("key")).unwrap();
-    fs::write(name("json"), serde_json::to_string_pretty(&book.0).unwrap() + "\n").unwrap();
+    let name = format!("schema-{schema}");
+    let to = folder.join(format!("{name}.db"));
+    fs::copy(house.root().join("data/tongban.db"), to).unwrap();
+    name
+}
+
+/// SQL that makes the tables of the schema SAMPLE and fills them.
+fn dump(house: &House, folder: &Path) -> String {
+    let url = house.store().url;
+    let (server, schema) = url.split_once("?options=-csearch_path%3D").unwrap();
+    let form = ["--inserts", "--no-owner", "--no-privileges", "--schema", schema, server];
+    let dumped = program("pg_dump").args(form).output().unwrap();
+    assert!(dumped.status.success(), "{}", crate::harness::said(&dumped));
+    let sql = String::from_utf8(dumped.stdout).unwrap().replace(schema, "SAMPLE");
+    // The schema is there already; what begins with a backslash is for psql.
+    let wanted = |line: &&str| {
+        !line.is_empty() && !["--", "\\", "CREATE SCHEMA"].iter().any(|not| line.starts_with(not))
+    };
+    let sql: Vec<&str> = sql.lines().filter(wanted).collect();
+    let version = house.sql("SELECT version::text FROM tongban_schema").remove(0);
+    let name = format!("postgres-{version}");
+    fs::write(folder.join(format!("{name}.sql")), sql.join("\n") + "\n").unwrap();
+    name
 }

@@ -13,10 +13,10 @@ use serde_json::json;
 
 use crate::{
     database::{Database, Postgres},
-    harness::{Plan, TONGBAN},
+    harness::{Plan, TONGBAN, until},
     ledger::{Kind, differences},
     receiver::Act,
-    world::World,
+    world::{COURSE, World},
 };
 
 /// How hard it is.
@@ -136,6 +136,9 @@ async fn work(world: &World, terms: &Terms, done: &AtomicU32) {
 async fn kill(world: &World, terms: &Terms, kills: &AtomicUsize) {
     loop {
         tokio::time::sleep(Duration::from_secs(terms.kill_every)).await;
+        // Where a start takes longer than that, none would live to do anything.
+        let all = || async { (world.crew.edges().len() == terms.gateways).then_some(()) };
+        until("all gateways to serve", COURSE, all).await;
         world.crew.kill(kills.fetch_add(1, Ordering::Relaxed));
     }
 }

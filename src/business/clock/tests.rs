@@ -41,8 +41,18 @@ impl Case {
     }
 
     fn step(&mut self, day: &str, event: EventType, to: State) -> &mut Self {
-        let now = morning(day);
-        advance(self.limits, &mut self.deadlines, (event, to), now, &self.calendar);
+        self.step_with(day, (event, to), day.parse().ok())
+    }
+
+    /// A step that brings an opinion of that day, or none.
+    fn step_with(
+        &mut self,
+        day: &str,
+        (event, to): (EventType, State),
+        opinion: Option<Date>,
+    ) -> &mut Self {
+        let (now, step) = (morning(day), (event, to, opinion));
+        advance(self.limits, &mut self.deadlines, step, now, &self.calendar);
         self.state = to;
         self
     }
@@ -249,6 +259,30 @@ fn the_county_has_its_own_days_from_the_townships_report() {
     assert_eq!(case.said("2026-03-24"), []);
     assert_eq!(case.said("2026-03-25"), [E::DeadlineNear]);
     assert_eq!(case.said("2026-03-31"), [E::DeadlinePassed]);
+}
+
+#[test]
+fn a_county_meets_the_townships_limit_only_by_its_opinion() {
+    for (decided, opinion, state) in [
+        ("2026-03-10", None, DeadlineState::Missed),
+        ("2026-03-23", Some(date(2026, 3, 23)), DeadlineState::Met),
+        ("2026-03-24", Some(date(2026, 3, 23)), DeadlineState::Met),
+        ("2026-03-24", Some(date(2026, 3, 24)), DeadlineState::Missed),
+    ] {
+        let mut case = Case::taken(Business::ChildRecognition, "2026-03-02", "2026-03-02");
+        case.step("2026-03-02", E::ApplicationForwarded, State::Forwarded).step(
+            "2026-03-02",
+            E::ApplicationAccepted,
+            State::Accepted,
+        );
+        assert_eq!(case.last(DeadlineKind::TownshipOpinion).due, "2026-03-23");
+        case.step_with(decided, (E::DecisionMade, State::Approved), opinion);
+        let township = case.last(DeadlineKind::TownshipOpinion);
+        assert_eq!(township.state(), state, "{decided} {opinion:?}");
+        assert!(
+            case.deadlines.iter().all(|one| one.kind() == DeadlineKind::Notice || !is_active(one))
+        );
+    }
 }
 
 /// Accepted, last day of the cooling-off period, last day to collect.

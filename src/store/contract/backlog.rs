@@ -2,10 +2,11 @@
 //! that one has gone, whatever became of it in between.
 
 use super::*;
-use crate::store::totals::Outbox;
+use crate::store::{by_hand::Reason, rows::Progress, totals::Outbox};
 
 promises! {
     what_is_held_back_goes_once_what_was_before_it_has_gone,
+    what_is_discarded_is_never_sent_and_holds_nothing_back,
     a_key_that_shares_its_first_half_with_another_is_another_key,
 }
 
@@ -61,6 +62,44 @@ async fn what_is_held_back_goes_once_what_was_before_it_has_gone(engine: Engine)
     assert_eq!(delivered(store, "national").await, DeliveryKind::Application);
     assert_eq!(delivered(store, "national").await, DeliveryKind::Event);
     assert_eq!(outbox(store, "national").await, (0, 0));
+}
+
+async fn what_is_discarded_is_never_sent_and_holds_nothing_back(engine: Engine) {
+    let place = Place::new(engine);
+    let store = place.open().await;
+    let store = &*store;
+    two_deliveries(store, 1).await;
+    let first = lease_one(store, "national").await.unwrap();
+    let number = first.delivery();
+    let reason = || "INC-2026-1".parse::<Reason>().unwrap();
+    assert_eq!(store.discard(vec![number], reason()).await.unwrap(), 0, "it is on its way");
+    store.settle(first, Settlement::Refused { note: "E4".into() }).await.unwrap();
+    let before = clock::now_micros() + 1;
+    store.forget(before).await.unwrap();
+    assert_eq!(store.purge(before, 9).await.unwrap(), 0, "it may still be sent");
+    assert_eq!(store.discard(vec![number, 999], reason()).await.unwrap(), 1);
+    assert_eq!(outbox(store, "national").await, (1, 0));
+    assert!(store.parked().await.unwrap().is_empty());
+    let second = lease_one(store, "national").await.unwrap();
+    assert_ne!(second.delivery(), number);
+    store.settle(second, Settlement::Refused { note: "E4".into() }).await.unwrap();
+    let parked: Vec<i64> = store.parked().await.unwrap().iter().map(|one| one.delivery).collect();
+    assert_eq!(store.discard(parked, reason()).await.unwrap(), 1);
+    assert_eq!(outbox(store, "national").await, (0, 0));
+    for again in [store.revive(vec![number]), store.resend(vec![number])] {
+        assert_eq!(again.await.unwrap(), 0, "it is given up for good");
+    }
+    assert!(lease_one(store, "national").await.is_none());
+    let of = store.exchanged("national", 0, i64::MAX).await.unwrap();
+    assert!(of.iter().all(|one| one.progress == Progress::Discarded), "{of:?}");
+    assert_eq!(store.purge(before, 9).await.unwrap(), 1, "nothing holds it back");
+    let entries = place.leaves().into_iter().map(|(_, _, entry)| entry);
+    let entries: Vec<String> = entries.map(|one| String::from_utf8(one).unwrap()).collect();
+    let said = |entry: &&String| {
+        entry.contains("\"what\":\"DISCARDED\"") && entry.contains("\"state\":\"INC-2026-1\"")
+    };
+    assert_eq!(entries.iter().filter(said).count(), 2);
+    place.agrees().await;
 }
 
 #[tokio::test]

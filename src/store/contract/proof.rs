@@ -86,6 +86,7 @@ async fn every_change_by_hand_is_found(engine: Engine) {
         ("UPDATE applications SET purged = 1 WHERE seq = 4", "purged without a leaf"),
         ("UPDATE applications SET purged = NULL WHERE seq = 1", "the log says purged"),
         ("UPDATE deliveries SET state = 2 WHERE state = 0", "the log says"),
+        ("UPDATE deliveries SET state = 5 WHERE state = 0", "the log says"),
         ("UPDATE deliveries SET state = 0 WHERE state = 2", "the log says Delivered"),
         ("DELETE FROM deliveries WHERE state = 2", "its delivery is missing"),
     ];

@@ -17,13 +17,18 @@ use crate::{
     store::{
         StoreError, Terms,
         advance::{self, By, Open},
+        by_hand::ByHand,
         holding::{self, Benefit, Holding},
+        likeness,
         postgres::{
             loaded::{Lack, Loaded, Short, Used},
             writer::{Item, Outcome, Request},
         },
         record::{ApplicationRow, NewDelivery, NewEvent, Prepared, seal},
-        rows::{Accepted, Applied, Change, IdempotencyKey, Lease, Recalled, Refusal, Settlement},
+        rows::{
+            Accepted, Applied, Change, IdempotencyKey, Lease, NewApplication, Recalled, Refusal,
+            Settlement,
+        },
         take::{self, SAYINGS},
         vault::Vault,
     },
@@ -46,8 +51,7 @@ impl From<StoreError> for Stop {
 /// What is to be written.
 #[derive(Default)]
 pub(super) struct Writes {
-    /// New applications by their numbers.
-    pub(super) fresh: Vec<(i64, Arc<Prepared>)>,
+    pub(super) fresh: Vec<Fresh>,
     /// Applications that changed.
     pub(super) changed: BTreeMap<Short, ApplicationRow>,
     /// Those of them whose content changed.
@@ -64,6 +68,14 @@ pub(super) struct Writes {
     pub(super) said: Vec<(ApplicationRow, pb::ApplicationEvent)>,
     /// Whether there is something for who waits.
     pub(super) news: bool,
+}
+
+/// A new application about to be written.
+pub(super) struct Fresh {
+    pub(super) number: i64,
+    pub(super) prepared: Arc<Prepared>,
+    /// Sealed, when it is like others: what stands beside the content.
+    pub(super) kept: Option<Vec<u8>>,
 }
 
 /// An idempotency record about to be written.
@@ -122,8 +134,7 @@ impl Batch<'_> {
             }
             Request::Settle(lease, settlement) => self.settle(lease, settlement),
             Request::Strike(now, _) => self.strike(*now),
-            Request::Revive(_) => Ok(self.again("REPLAYED")),
-            Request::Resend(_) => Ok(self.again("RESENT")),
+            Request::ByHand(act, _) => Ok(self.by_hand(act)),
         }
     }
 
@@ -143,6 +154,8 @@ impl Batch<'_> {
             let held = held.map(|(benefit, _)| *benefit).collect();
             return self.duplicate(first, held, new.now).map(Outcome::Accepted);
         }
+        let like = self.like(new)?;
+        let asked = likeness::asked(new, like.iter().map(|row| row.id), self.vault)?;
         let Some(number) = self.numbers.next().copied() else {
             return Err(StoreError::Corrupt("fewer numbers than applications".into()).into());
         };
@@ -159,14 +172,29 @@ impl Batch<'_> {
         if let Some(receiver) = prepared.receiver(self.terms) {
             self.writes.deliveries.push(NewDelivery::first(number, new, receiver));
         }
-        self.remember(&new.key, (number, id), new.now, None);
+        let answer = asked.as_ref().map(|asked| asked.answer.clone());
+        self.remember(&new.key, (number, id), new.now, answer);
         self.writes.leaves.push(prepared.leaf.clone());
         let held = new.benefits.iter().map(|benefit| (*benefit, Some(id)));
         self.writes.holders.extend(held);
         self.fresh.insert(id, self.writes.fresh.len());
-        self.writes.fresh.push((number, Arc::clone(prepared)));
+        let kept = asked.as_ref().map(|asked| asked.kept.clone());
+        self.writes.fresh.push(Fresh { number, prepared: Arc::clone(prepared), kept });
         self.writes.news = true;
-        Ok(Outcome::New)
+        for mut earlier in like {
+            if likeness::note(&mut earlier, new.id, self.vault)? {
+                self.writes.changed.insert(earlier.id, earlier);
+            }
+        }
+        Ok(asked.map_or(Outcome::New, |asked| Outcome::Accepted(Accepted::New(asked.application))))
+    }
+
+    /// The open and paid applications that a new one is like, the oldest first.
+    fn like(&self, new: &NewApplication) -> Result<Vec<ApplicationRow>, Stop> {
+        let Some(likeness) = &new.likeness else { return Ok(Vec::new()) };
+        let like = self.loaded.alike.like(likeness, &self.writes.fresh).into_iter();
+        let rows = like.map(|id| self.row(id)).collect::<Result<Vec<_>, _>>()?;
+        Ok(rows.into_iter().flatten().filter(|row| row.open != Open::Closed).collect())
     }
 
     fn apply(&mut self, change: &Change) -> Result<Applied, Stop> {
@@ -244,15 +272,15 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Deliveries that were made due again, each with its leaf.
-    fn again(&mut self, what: &str) -> Outcome {
+    /// What operations did with deliveries, each with its leaf.
+    fn by_hand(&mut self, act: &ByHand) -> Outcome {
         let now = clock::now_micros();
-        for (delivery, order) in &self.loaded.again {
+        for (delivery, order) in &self.loaded.by_hand {
             self.writes.news = true;
-            self.writes.leaves.push(take::again_leaf(*delivery, what, now));
+            self.writes.leaves.push(act.leaf(*delivery, now));
             self.writes.order.insert(order.clone());
         }
-        Outcome::Count(self.loaded.again.len())
+        Outcome::Count(self.loaded.by_hand.len())
     }
 
     /// Takes the step; returns the application.
@@ -339,10 +367,8 @@ impl Batch<'_> {
         if let Some(row) = self.writes.changed.get(&id) {
             return Ok(Some(row.clone()));
         }
-        if let Some((number, prepared)) =
-            self.fresh.get(&id).and_then(|at| self.writes.fresh.get(*at))
-        {
-            return Ok(Some(as_stored(*number, prepared)));
+        if let Some(fresh) = self.fresh.get(&id).and_then(|at| self.writes.fresh.get(*at)) {
+            return Ok(Some(fresh.prepared.row(fresh.number, fresh.kept.clone())));
         }
         let known = self.loaded.rows.get(&id);
         known.cloned().ok_or(Stop::Lack(Lack::Row(id)))
@@ -370,30 +396,5 @@ impl Batch<'_> {
         let used = Used { content: key.content, application: id, answer: answer.clone() };
         self.keys.insert(key.key, used);
         self.writes.keys.push(NewKey { key: *key, application: number, created: now, answer });
-    }
-}
-
-/// A new application as it will be read.
-fn as_stored(number: i64, prepared: &Prepared) -> ApplicationRow {
-    let (new, application) = (&prepared.new, &prepared.new.application);
-    ApplicationRow {
-        seq: number,
-        id: *new.id.as_bytes(),
-        business: application.business(),
-        state: application.state(),
-        version: 1,
-        submitter: application.submitting_party.clone(),
-        handler: application.handling_party.clone(),
-        home_name: application.home_division_name.clone(),
-        benefits: new.benefits.concat(),
-        open: Open::Open,
-        wake: prepared.wake(),
-        salt: prepared.salt,
-        trace: new.trace,
-        created: new.now,
-        updated: new.now,
-        body: prepared.body.clone(),
-        revised: None,
-        kept: None,
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::store::{
     postgres::{
+        alike::END_TURNS,
         connection::{Connection, Trouble, Value},
         decide::Writes,
         loaded::Loaded,
@@ -27,6 +28,10 @@ pub(super) async fn flush(
     keys(&mut steps, writes);
     holds(&mut steps, loaded, writes);
     deliveries(&mut steps, writes);
+    let turns = loaded.alike.turns();
+    if !turns.is_empty() {
+        steps.push((END_TURNS, vec![Box::new(turns)]));
+    }
     let logged = !(writes.events.is_empty() && writes.leaves.is_empty());
     if logged {
         steps.push((LOG, log(writes)));
@@ -55,13 +60,13 @@ pub(super) const ALL: [&str; 11] = [
 
 fn applications<'a>(steps: &mut Vec<Step<'a>>, writes: &'a Writes) {
     if !writes.fresh.is_empty() {
-        let fresh = || writes.fresh.iter().map(|(_, prepared)| &**prepared);
+        let fresh = || writes.fresh.iter().map(|fresh| &*fresh.prepared);
         let new = || fresh().map(|prepared| &prepared.new);
         let application = || new().map(|new| &new.application);
         steps.push((
             INSERT_APPLICATIONS,
             vec![
-                column(writes.fresh.iter().map(|(number, _)| *number)),
+                column(writes.fresh.iter().map(|fresh| fresh.number)),
                 column(new().map(|new| new.id)),
                 column(application().map(|one| one.business)),
                 column(application().map(|one| one.state)),
@@ -76,6 +81,8 @@ fn applications<'a>(steps: &mut Vec<Step<'a>>, writes: &'a Writes) {
                 column(new().map(|new| new.now)),
                 column(fresh().map(|prepared| &prepared.body[..])),
                 column(fresh().map(Prepared::wake)),
+                column(writes.fresh.iter().map(|fresh| fresh.kept.as_deref())),
+                column(new().map(|new| new.likeness.as_ref().map(|like| &like.own[..]))),
             ],
         ));
     }
@@ -187,13 +194,15 @@ where
 
 const INSERT_APPLICATIONS: &str = "INSERT INTO applications (seq, id, business, state, version, \
      submitter, handler, acceptance_number, home_division, home_name, open, benefits, salt, \
-     trace, created, updated, body, wake) \
+     trace, created, updated, body, wake, kept, alike) \
      SELECT n.seq, n.id, n.business, n.state, 1, n.submitter, n.handler, n.number, n.division, \
-     n.name, 1, n.benefits, n.salt, n.trace, n.created, n.created, n.body, n.wake \
+     n.name, 1, n.benefits, n.salt, n.trace, n.created, n.created, n.body, n.wake, \
+     n.kept, n.alike \
      FROM unnest($1::bigint[], $2::uuid[], $3::integer[], $4::integer[], $5::text[], $6::text[], \
      $7::text[], $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::text[], $13::bigint[], \
-     $14::bytea[], $15::bigint[]) AS n(seq, id, business, state, submitter, handler, number, \
-     division, name, benefits, salt, trace, created, body, wake)";
+     $14::bytea[], $15::bigint[], $16::bytea[], $17::bytea[]) AS n(seq, id, business, state, \
+     submitter, handler, number, division, name, benefits, salt, trace, created, body, wake, kept, \
+     alike)";
 const UPDATE_APPLICATIONS: &str = "UPDATE applications a SET state = n.state, \
      version = n.version, updated = n.updated, open = n.open, benefits = n.benefits, \
      kept = n.kept, wake = n.wake \
@@ -221,9 +230,11 @@ const INSERT_DELIVERIES: &str = "INSERT INTO deliveries (application, party, kin
 const ORDER_DELIVERIES: &str = "UPDATE deliveries d \
      SET state = CASE WHEN d.event = n.first THEN 0 ELSE 4 END \
      FROM (SELECT o.application, o.party, (SELECT min(e.event) FROM deliveries e \
-       WHERE e.application = o.application AND e.party = o.party AND e.state <> 2) AS first \
+       WHERE e.application = o.application AND e.party = o.party \
+       AND e.state <> 2 AND e.state <> 5) AS first \
        FROM unnest($1::bigint[], $2::text[]) AS o(application, party)) n \
-     WHERE d.application = n.application AND d.party = n.party AND d.state <> 2 \
+     WHERE d.application = n.application AND d.party = n.party \
+     AND d.state <> 2 AND d.state <> 5 \
      AND d.state = CASE WHEN d.event = n.first THEN 4 ELSE 0 END";
 /// Appends events and leaves, in the order of commits; the last statement before it.
 pub(super) const LOG: &str = "WITH taken AS (UPDATE log SET events = events + $1, leaves = leaves + $2 \

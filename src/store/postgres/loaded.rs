@@ -15,7 +15,9 @@ use crate::{
     },
     store::{
         advance::Open,
+        by_hand::ByHand,
         postgres::{
+            alike::Alike,
             connection::{Connection, Trouble, Value},
             writer::{Item, Request},
         },
@@ -43,10 +45,12 @@ pub(super) struct Loaded {
     pub(super) numbers: Vec<i64>,
     /// Leases that ended now: delivery and fence.
     pub(super) settled: HashSet<(i64, i64)>,
-    /// Deliveries that were made due again, and row and party of each.
-    pub(super) again: HashMap<i64, (i64, String)>,
+    /// Deliveries that operations did something with, and row and party of each.
+    pub(super) by_hand: HashMap<i64, (i64, String)>,
     /// Applications whose clocks are due.
     pub(super) due: Vec<Short>,
+    /// Who new ones may be like.
+    pub(super) alike: Alike,
 }
 
 /// What a key was used for.
@@ -65,7 +69,7 @@ pub(super) enum Lack {
     Holder(Short),
 }
 
-type Step = (&'static str, Vec<Value<'static>>);
+pub(super) type Step = (&'static str, Vec<Value<'static>>);
 
 impl Loaded {
     /// Begins the transaction and reads what the requests name.
@@ -77,6 +81,7 @@ impl Loaded {
         let mut ids = loaded.find(connection, items).await?;
         ids.extend(loaded.keys.values().map(|used| used.application));
         ids.extend(loaded.due.iter().copied());
+        ids.extend(loaded.alike.ids());
         let first: Vec<Short> = loaded.holders.values().flatten().copied().collect();
         ids.extend(first.iter().copied());
         let settles = |item: &Item| matches!(item.request, Request::Settle(..));
@@ -93,12 +98,15 @@ impl Loaded {
         connection: &mut Connection,
         items: &[Item],
     ) -> Result<BTreeSet<Short>, Trouble> {
-        let (mut benefits, mut again) = (BTreeSet::new(), Vec::new());
+        let (mut benefits, mut by_hand) = (BTreeSet::new(), Vec::new());
         let (mut ids, mut fresh, mut strike) = (BTreeSet::new(), 0_i32, None);
         for item in items {
             match &item.request {
                 Request::Accept(prepared) => {
                     benefits.extend(prepared.new.benefits.iter().copied());
+                    if let Some(likeness) = &prepared.new.likeness {
+                        self.alike.expect(likeness);
+                    }
                     fresh += 1;
                 }
                 Request::Apply(change) => {
@@ -111,9 +119,7 @@ impl Loaded {
                 Request::Strike(now, limit) => {
                     strike = Some((*now, i64::try_from(*limit).unwrap_or(i64::MAX)));
                 }
-                Request::Revive(deliveries) | Request::Resend(deliveries) => {
-                    again.extend_from_slice(deliveries);
-                }
+                Request::ByHand(_, deliveries) => by_hand.extend_from_slice(deliveries),
             }
         }
         let asked: Vec<Short> = benefits.into_iter().collect();
@@ -122,12 +128,20 @@ impl Loaded {
             (KEYS, vec![Box::new(keys(items))]),
             (HOLDERS, vec![Box::new(bytes(&asked))]),
             (NUMBERS, vec![Box::new(fresh)]),
-            (OF_DELIVERIES, vec![Box::new(again)]),
+            (OF_DELIVERIES, vec![Box::new(by_hand)]),
         ];
         if let Some((now, limit)) = strike {
             steps.push((DUE, vec![Box::new(now), Box::new(limit)]));
         }
-        let answers = connection.script(&steps).await?;
+        let alike = self.alike.steps().map(|[take, read]| {
+            steps.insert(1, take);
+            steps.push(read);
+        });
+        let mut answers = connection.script(&steps).await?;
+        if alike.is_some() {
+            answers.remove(1);
+            self.alike.note(&answers.pop().unwrap_or_default())?;
+        }
         self.note_keys(&answers[1])?;
         self.note_holders(&asked, &answers[2])?;
         self.numbers = column(&answers[3])?;
@@ -158,11 +172,13 @@ impl Loaded {
             settle(items),
         ];
         for item in items {
-            match &item.request {
-                Request::Revive(list) => steps.push((REVIVE, vec![Box::new(list.clone())])),
-                Request::Resend(list) => steps.push((RESEND, vec![Box::new(list.clone())])),
-                _ => {}
-            }
+            let Request::ByHand(act, list) = &item.request else { continue };
+            let sql = match act {
+                ByHand::Revive => REVIVE,
+                ByHand::Resend => RESEND,
+                ByHand::Discard(_) => DISCARD,
+            };
+            steps.push((sql, vec![Box::new(list.clone())]));
         }
         let answers = connection.script(&steps).await?;
         self.note_rows(ids, &answers[0])?;
@@ -173,7 +189,7 @@ impl Loaded {
             self.settled.insert((row.try_get(0)?, row.try_get(1)?));
         }
         for row in answers[5..].iter().flatten() {
-            self.again.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
+            self.by_hand.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
         }
         Ok(())
     }
@@ -241,11 +257,9 @@ fn keys(items: &[Item]) -> Vec<Vec<u8>> {
     let key = |item: &Item| match &item.request {
         Request::Accept(prepared) => Some(prepared.new.key.key.to_vec()),
         Request::Apply(change) => Some(change.key.key.to_vec()),
-        Request::Record(_)
-        | Request::Settle(..)
-        | Request::Strike(..)
-        | Request::Revive(_)
-        | Request::Resend(_) => None,
+        Request::Record(_) | Request::Settle(..) | Request::Strike(..) | Request::ByHand(..) => {
+            None
+        }
     };
     items.iter().filter_map(key).collect()
 }
@@ -312,7 +326,7 @@ pub(super) fn array<const N: usize>(row: &Row, at: usize) -> Result<[u8; N], Tro
     Ok(bytes.try_into().map_err(|_| wrong())?)
 }
 
-fn bytes(digests: &[Short]) -> Vec<Vec<u8>> {
+pub(super) fn bytes(digests: &[Short]) -> Vec<Vec<u8>> {
     digests.iter().map(|digest| digest.to_vec()).collect()
 }
 
@@ -365,4 +379,6 @@ const RESEND: &str = "UPDATE deliveries SET state = 0, attempts = 0, unknown = t
      due = statement_timestamp() WHERE seq = ANY($1) AND state = 2 \
      AND EXISTS (SELECT 1 FROM applications a WHERE a.seq = deliveries.application \
        AND a.purged IS NULL) \
+     RETURNING seq, application, party";
+const DISCARD: &str = "UPDATE deliveries SET state = 5 WHERE seq = ANY($1) AND state = 3 \
      RETURNING seq, application, party";

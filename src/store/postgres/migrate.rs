@@ -5,17 +5,27 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::store::{
-    StoreError,
-    postgres::connection::{Connection, Trouble},
-    vault::Vault,
+use crate::{
+    model::pb::Business,
+    store::{
+        StoreError, likeness,
+        postgres::{
+            connection::{Connection, Trouble},
+            loaded::{application, application_columns},
+        },
+        vault::Vault,
+    },
 };
 
 /// The scripts in order; `tongban_schema.version` counts those that ran.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0001_first.sql"),
     include_str!("../migrations/postgres/0002_retention.sql"),
+    include_str!("../migrations/postgres/0003_likeness.sql"),
 ];
+
+/// The script after which open applications of earlier releases get their likeness.
+const LIKENESS: usize = 3;
 
 /// How often it is tried: two gateways that start at once may collide.
 const TRIES: u32 = 20;
@@ -46,13 +56,17 @@ async fn run(connection: &mut Connection, vault: &Vault) -> Result<Verdict, Trou
     connection.client.batch_execute(FIRST).await.map_err(collided)?;
     // The row's lock makes the second gateway wait until the first has finished.
     connection.client.batch_execute(PATIENTLY).await?;
-    let Some((version, theirs)) = found(connection).await? else {
+    let Some((version, theirs)) = found(connection, LOCKED).await? else {
         return Ok(Err("holds no row in tongban_schema".into()));
     };
     let verdict = fits(version, theirs, vault);
     if verdict.is_ok() {
-        for script in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(usize::MAX)) {
+        let ran = usize::try_from(version).unwrap_or(usize::MAX);
+        for (index, script) in MIGRATIONS.iter().enumerate().skip(ran) {
             connection.client.batch_execute(script).await?;
+            if index + 1 == LIKENESS {
+                likenesses(connection, vault).await?;
+            }
         }
         let done = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
         let ours = key(vault);
@@ -64,6 +78,23 @@ async fn run(connection: &mut Connection, vault: &Vault) -> Result<Verdict, Trou
     Ok(verdict)
 }
 
+/// Writes the likeness of what is open or paid; its content is sealed, no script can.
+async fn likenesses(connection: &mut Connection, vault: &Vault) -> Result<(), Trouble> {
+    let business = Business::ChildRecognition as i32;
+    let mut last = 0_i64;
+    loop {
+        let rows = connection.query(OPEN, &[&business, &last]).await?;
+        let Some(end) = rows.last() else { return Ok(()) };
+        last = end.try_get(0)?;
+        for row in &rows {
+            let row = application(row)?;
+            let Some(own) = likeness::own(&row, vault)? else { continue };
+            let sql = "UPDATE applications SET alike = $2 WHERE seq = $1";
+            connection.query(sql, &[&row.seq, &&own[..]]).await?;
+        }
+    }
+}
+
 /// Refuses a database that holds no store, or one of another version or key.
 ///
 /// # Errors
@@ -73,7 +104,7 @@ pub(super) async fn known(connection: &mut Connection, vault: &Vault) -> Verdict
     let there = "SELECT to_regclass('tongban_schema') IS NOT NULL";
     let rows = connection.query(there, &[]).await.map_err(told)?;
     let is_there = rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
-    let found = if is_there { found(connection).await.map_err(told)? } else { None };
+    let found = if is_there { found(connection, SEEN).await.map_err(told)? } else { None };
     match found {
         None => Err("holds no store; is store.url right?".into()),
         Some((version, _)) if usize::try_from(version).is_ok_and(|v| v < MIGRATIONS.len()) => {
@@ -100,9 +131,11 @@ fn key(vault: &Vault) -> Vec<u8> {
     vault.digest("tongban store key").to_vec()
 }
 
-/// The version of the tables and the digest of the key; locks the row.
-async fn found(connection: &mut Connection) -> Result<Option<(i32, Option<Vec<u8>>)>, Trouble> {
-    let sql = "SELECT version, key FROM tongban_schema FOR UPDATE";
+/// The version of the tables and the digest of the key.
+async fn found(
+    connection: &mut Connection,
+    sql: &'static str,
+) -> Result<Option<(i32, Option<Vec<u8>>)>, Trouble> {
     let rows = connection.query(sql, &[]).await?;
     rows.first().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
 }
@@ -115,6 +148,14 @@ fn collided(error: tokio_postgres::Error) -> Trouble {
     }
 }
 
+/// A page of the open and paid applications of a business.
+const OPEN: &str = concat!(
+    application_columns!(),
+    "WHERE a.open > 0 AND a.business = $1 AND a.seq > $2 ORDER BY a.seq LIMIT 100"
+);
+// A server that is still recovering locks nothing, and can be verified.
+const SEEN: &str = "SELECT version, key FROM tongban_schema";
+const LOCKED: &str = "SELECT version, key FROM tongban_schema FOR UPDATE";
 const FIRST: &str = "CREATE TABLE IF NOT EXISTS tongban_schema (\
      one boolean PRIMARY KEY DEFAULT true CHECK (one), version integer NOT NULL, key bytea); \
      INSERT INTO tongban_schema (version) VALUES (0) ON CONFLICT DO NOTHING";

@@ -2,6 +2,7 @@
 //! as transactions (group commit); the order of events and leaves is one row that each transaction
 //! takes last (`docs/decisions/0008`). What a gateway knows is in the database, nothing beside it.
 
+mod alike;
 mod connection;
 mod decide;
 mod ear;
@@ -30,6 +31,7 @@ use crate::{
     model::{clock, pb},
     store::{
         Store, StoreError, Terms,
+        by_hand::{ByHand, Reason},
         postgres::{
             connection::{Address, Connection, Pool, Trouble, in_time},
             writer::{Item, News, Outcome, Request, Writer},
@@ -233,11 +235,15 @@ impl Store for Postgres {
     }
 
     async fn revive(&self, deliveries: Vec<i64>) -> Result<usize, StoreError> {
-        self.count(Request::Revive(deliveries)).await
+        self.count(Request::ByHand(ByHand::Revive, deliveries)).await
     }
 
     async fn resend(&self, deliveries: Vec<i64>) -> Result<usize, StoreError> {
-        self.count(Request::Resend(deliveries)).await
+        self.count(Request::ByHand(ByHand::Resend, deliveries)).await
+    }
+
+    async fn discard(&self, deliveries: Vec<i64>, reason: Reason) -> Result<usize, StoreError> {
+        self.count(Request::ByHand(ByHand::Discard(reason), deliveries)).await
     }
 
     async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError> {

@@ -221,6 +221,7 @@ fn delivery(row: &Row) -> Result<Exchanged, StoreError> {
             0 | 4 => Progress::Due,
             1 => Progress::Leased,
             2 => Progress::Delivered,
+            5 => Progress::Discarded,
             _ => Progress::Parked,
         },
         note: row.try_get(6)?,
@@ -289,4 +290,4 @@ const SUBMITTED: &str = "SELECT id FROM applications \
      WHERE submitter = $1 AND created >= $2 AND created < $3 ORDER BY seq";
 const OUTBOXES: &str = "SELECT d.party, count(*) FILTER (WHERE d.state <> 3), \
      count(*) FILTER (WHERE d.state = 3), min(d.created) FILTER (WHERE d.state <> 3) \
-     FROM deliveries d WHERE d.state <> 2 GROUP BY d.party";
+     FROM deliveries d WHERE d.state <> 2 AND d.state <> 5 GROUP BY d.party";

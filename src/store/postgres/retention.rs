@@ -74,7 +74,7 @@ macro_rules! ended {
 macro_rules! done {
     () => {
         "a.wake IS NULL AND NOT EXISTS (SELECT 1 FROM deliveries d \
-         WHERE d.application = a.seq AND d.state <> 2) \
+         WHERE d.application = a.seq AND d.state <> 2 AND d.state <> 5) \
          AND a.updated < coalesce((SELECT min(created) FROM idempotency), $1) "
     };
 }
@@ -89,6 +89,6 @@ const DUE: &str = concat!(
 const COUNT: &str = concat!("SELECT count(*), count(*) FILTER (WHERE ", done!(), ") ", ended!());
 // Without the salt the commitments in the log say nothing any more.
 const ERASE: &str = "UPDATE applications SET body = '', revised = NULL, kept = NULL, salt = '', \
-     benefits = '', acceptance_number = '', home_name = '', purged = $2 WHERE seq = ANY($1)";
+     benefits = '', alike = NULL, acceptance_number = '', home_name = '', purged = $2 WHERE seq = ANY($1)";
 const ERASE_EVENTS: &str =
     "UPDATE events SET detail = NULL WHERE application = ANY($1) AND detail IS NOT NULL";

@@ -14,6 +14,7 @@ use crate::{
     failpoint::{self, Step},
     store::{
         StoreError, Terms,
+        by_hand::ByHand,
         postgres::{
             connection::{Address, Connection, Trouble},
             decide::{self, Stop, Writes},
@@ -48,8 +49,7 @@ pub(super) enum Request {
     Record(Leaf),
     Settle(Box<Lease>, Settlement),
     Strike(i64, usize),
-    Revive(Vec<i64>),
-    Resend(Vec<i64>),
+    ByHand(ByHand, Vec<i64>),
 }
 
 /// What became of it.
@@ -79,7 +79,7 @@ impl Item {
 
     /// Whether it locks applications out of the order in which others lock them.
     const fn is_alone(&self) -> bool {
-        matches!(self.request, Request::Strike(..) | Request::Revive(_) | Request::Resend(_))
+        matches!(self.request, Request::Strike(..) | Request::ByHand(..))
     }
 }
 

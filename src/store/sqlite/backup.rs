@@ -148,7 +148,7 @@ fn single(connection: &Connection) -> rusqlite::Result<()> {
 
 fn brought_up_to_date(copy: &Path, vault: &Vault) -> Result<(), String> {
     let mut connection = Connection::open(copy).map_err(told(copy))?;
-    migrate(&mut connection).map_err(told(copy))?;
+    migrate(&mut connection, vault).map_err(told(copy))?;
     fits(&connection, vault).map_err(told(copy))
 }
 

@@ -14,10 +14,11 @@ use crate::{
         StoreError,
         advance::{By, Open},
         holding::{self, Benefit, Holding},
+        likeness,
         record::ApplicationRow,
         rows::{Accepted, NewApplication},
         sqlite::{
-            read,
+            clocks, read,
             write::{Cause, take},
             writer::Scope,
         },
@@ -92,6 +93,48 @@ pub(super) fn duplicate(
         held.extend(holder(scope, benefit)?.map(|_| *benefit));
     }
     Ok(Accepted::Duplicate { first: uuid::Uuid::from_bytes(row.id), paid, held })
+}
+
+/// The open and paid applications that a new one is like, the oldest first.
+pub(super) fn like(
+    scope: &Scope<'_>,
+    new: &NewApplication,
+) -> Result<Vec<ApplicationRow>, StoreError> {
+    let Some(own) = &new.likeness else { return Ok(Vec::new()) };
+    let mut places = BTreeSet::new();
+    for sought in &own.sought {
+        let mut query = scope.transaction.prepare_cached(
+            "SELECT seq, benefits FROM applications \
+             WHERE alike = ?1 AND alike IS NOT NULL AND open > 0 ORDER BY seq",
+        )?;
+        let mut rows = query.query([sought])?;
+        let mut found = 0;
+        while found < likeness::MOST
+            && let Some(row) = rows.next()?
+        {
+            let benefits: Vec<u8> = row.get(1)?;
+            if !likeness::is_same(own, &benefits) {
+                places.insert(row.get(0)?);
+                found += 1;
+            }
+        }
+    }
+    let places = places.into_iter().take(likeness::MOST);
+    places.map(|place| read::by_seq(scope.transaction, place)).collect()
+}
+
+/// Asks the earlier applications about the new one.
+pub(super) fn note(
+    scope: &Scope<'_>,
+    like: Vec<ApplicationRow>,
+    new: uuid::Uuid,
+) -> Result<(), StoreError> {
+    for mut earlier in like {
+        if likeness::note(&mut earlier, new, scope.vault)? {
+            clocks::write(scope, &earlier)?;
+        }
+    }
+    Ok(())
 }
 
 /// The row of the application that holds a benefit, if one does.

@@ -38,6 +38,7 @@ use crate::{
     model::pb,
     store::{
         Store, StoreError, Terms,
+        by_hand::{ByHand, Reason},
         record::Prepared,
         rows::{
             Accepted, Applied, Change, Exchanged, Expired, Filter, Header, IdempotencyKey, Lease,
@@ -120,7 +121,7 @@ impl Sqlite {
         let told = |error: rusqlite::Error| format!("{}: {error}", path.display());
         let mut connection = Connection::open(path).map_err(told)?;
         configure(&connection).map_err(told)?;
-        migrate(&mut connection).map_err(|error| format!("{}: {error}", path.display()))?;
+        migrate(&mut connection, &vault).map_err(|error| format!("{}: {error}", path.display()))?;
         fits(&connection, &vault).map_err(|error| format!("{}: {error}", path.display()))?;
         let index = if alone {
             end_leases(&connection).map_err(told)?;
@@ -238,11 +239,16 @@ impl Store for Sqlite {
     }
 
     async fn revive(&self, deliveries: Vec<i64>) -> Result<usize, StoreError> {
-        self.wait(|reply| Command::Revive(deliveries, reply)).await
+        self.wait(|reply| Command::ByHand(ByHand::Revive, deliveries, reply)).await
     }
 
     async fn resend(&self, deliveries: Vec<i64>) -> Result<usize, StoreError> {
-        self.wait(|reply| Command::Resend(deliveries, reply)).await
+        self.wait(|reply| Command::ByHand(ByHand::Resend, deliveries, reply)).await
+    }
+
+    async fn discard(&self, deliveries: Vec<i64>, reason: Reason) -> Result<usize, StoreError> {
+        let discard = ByHand::Discard(reason);
+        self.wait(|reply| Command::ByHand(discard, deliveries, reply)).await
     }
 
     async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError> {

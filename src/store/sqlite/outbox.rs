@@ -1,4 +1,4 @@
-//! The deliveries: adding, leasing, settling and reviving them within the transaction.
+//! The deliveries: adding, leasing and settling them, and what is done by hand, within the transaction.
 
 use rusqlite::params;
 
@@ -7,6 +7,7 @@ use crate::{
     store::{
         StoreError,
         advance::{self, By},
+        by_hand::ByHand,
         record::{NewDelivery, PAGE_BYTES},
         rows::{DeliveryKind, Lease, Settlement},
         sqlite::{
@@ -33,7 +34,7 @@ pub(super) fn add(scope: &Scope<'_>, delivery: &NewDelivery) -> Result<(), Store
     Ok(())
 }
 
-/// Lets go what waited behind a delivery that is delivered now: due as if it had not waited.
+/// Lets go what waited behind a delivery that is delivered or discarded now: due as if it had not waited.
 fn release(scope: &Scope<'_>, delivery: i64) -> Result<(), StoreError> {
     scope
         .transaction
@@ -193,30 +194,17 @@ pub(super) fn settle(
     Ok(())
 }
 
-pub(super) fn revive(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
-    let sql = "UPDATE deliveries AS d SET state = 0, attempts = 0, \
-               due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
-                 AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
-               WHERE seq = ?1 AND state = 3";
-    again(scope, deliveries, sql, "REPLAYED")
-}
-
-pub(super) fn resend(scope: &mut Scope<'_>, deliveries: &[i64]) -> Result<usize, StoreError> {
-    let sql = "UPDATE deliveries AS d SET state = 0, attempts = 0, unknown = 1, \
-               due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
-                 AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
-               WHERE seq = ?1 AND state = 2 AND EXISTS (SELECT 1 FROM applications a \
-                 WHERE a.seq = d.application AND a.purged IS NULL)";
-    again(scope, deliveries, sql, "RESENT")
-}
-
-/// Makes deliveries due again, each with its leaf.
-fn again(
+/// What operations do by hand, each with its leaf; returns how many there were.
+pub(super) fn by_hand(
     scope: &mut Scope<'_>,
+    act: &ByHand,
     deliveries: &[i64],
-    sql: &str,
-    what: &str,
 ) -> Result<usize, StoreError> {
+    let sql = match act {
+        ByHand::Revive => REVIVE,
+        ByHand::Resend => RESEND,
+        ByHand::Discard(_) => DISCARD,
+    };
     let mut changed = 0;
     let now = clock::now_micros();
     for delivery in deliveries {
@@ -225,10 +213,26 @@ fn again(
         }
         changed += 1;
         scope.news = true;
-        leaf(scope, &take::again_leaf(*delivery, what, now))?;
+        if matches!(act, ByHand::Discard(_)) {
+            release(scope, *delivery)?;
+        }
+        leaf(scope, &act.leaf(*delivery, now))?;
     }
     Ok(changed)
 }
+
+const REVIVE: &str = "UPDATE deliveries AS d SET state = 0, attempts = 0, \
+     due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
+       AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
+     WHERE seq = ?1 AND state = 3";
+const RESEND: &str = "UPDATE deliveries AS d SET state = 0, attempts = 0, unknown = 1, \
+     due = iif(EXISTS (SELECT 1 FROM deliveries e WHERE e.application = d.application \
+       AND e.party = d.party AND e.seq < d.seq AND e.state IN (0, 1, 3)), ?3, ?2) \
+     WHERE seq = ?1 AND state = 2 AND EXISTS (SELECT 1 FROM applications a \
+       WHERE a.seq = d.application AND a.purged IS NULL)";
+// Ended now, as one that is delivered is.
+const DISCARD: &str =
+    "UPDATE deliveries SET state = 5, due = min(?2, ?3) WHERE seq = ?1 AND state = 3";
 
 /// When a delivery is due that waits for an earlier one of its application to its party.
 pub(super) const HELD: i64 = i64::MAX;

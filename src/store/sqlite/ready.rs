@@ -8,9 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::{model::clock, store::vault::Vault};
+use crate::{
+    model::{clock, pb::Business},
+    store::{
+        StoreError, likeness,
+        sqlite::read::{APPLICATION, row},
+        vault::Vault,
+    },
+};
 
 /// Waits a little for a gateway that is just stopping.
 pub(super) fn hold(path: &Path) -> Result<File, String> {
@@ -75,6 +82,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0002_clocks.sql"),
     include_str!("../migrations/sqlite/0003_backlog.sql"),
     include_str!("../migrations/sqlite/0004_retention.sql"),
+    include_str!("../migrations/sqlite/0005_likeness.sql"),
 ];
 
 /// How many scripts ran on it.
@@ -83,11 +91,14 @@ pub(super) fn schema(connection: &Connection) -> rusqlite::Result<usize> {
     Ok(usize::try_from(version).unwrap_or(usize::MAX))
 }
 
+/// The script after which open applications of earlier releases get their likeness.
+const LIKENESS: usize = 5;
+
 /// Runs the scripts that have not run, each in a transaction of its own.
 ///
 /// # Errors
 /// In words for the operator.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), String> {
+pub(super) fn migrate(connection: &mut Connection, vault: &Vault) -> Result<(), String> {
     let told = |error: rusqlite::Error| error.to_string();
     let version = schema(connection).map_err(told)?;
     if version > MIGRATIONS.len() {
@@ -96,9 +107,29 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), String> {
     for (index, script) in MIGRATIONS.iter().enumerate().skip(version) {
         let transaction = connection.transaction().map_err(told)?;
         transaction.execute_batch(script).map_err(told)?;
+        if index + 1 == LIKENESS {
+            fits(&transaction, vault)?;
+            likenesses(&transaction, vault).map_err(|error| error.to_string())?;
+        }
         let done = i64::try_from(index + 1).unwrap_or(i64::MAX);
         transaction.pragma_update(None, "user_version", done).map_err(told)?;
         transaction.commit().map_err(told)?;
+    }
+    Ok(())
+}
+
+/// Writes the likeness of what is open or paid; its content is sealed, no script can.
+fn likenesses(connection: &Connection, vault: &Vault) -> Result<(), StoreError> {
+    let sql = format!("{APPLICATION} WHERE a.open > 0 AND a.business = ?1");
+    let mut query = connection.prepare(&sql)?;
+    let mut found = Vec::new();
+    for row in query.query_map([Business::ChildRecognition as i32], row)? {
+        let row = row?;
+        found.extend(likeness::own(&row, vault)?.map(|own| (row.seq, own)));
+    }
+    for (seq, own) in found {
+        let sql = "UPDATE applications SET alike = ?2 WHERE seq = ?1";
+        connection.execute(sql, params![seq, own])?;
     }
     Ok(())
 }

@@ -29,6 +29,7 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<Exchanged> {
             0 => Progress::Due,
             1 => Progress::Leased,
             2 => Progress::Delivered,
+            5 => Progress::Discarded,
             _ => Progress::Parked,
         },
         note: row.get(6)?,

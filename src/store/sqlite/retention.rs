@@ -47,7 +47,7 @@ fn erase(scope: &Scope<'_>, seq: i64, now: i64) -> Result<(), StoreError> {
     // Without the salt the commitments in the log say nothing any more.
     let erasures = [
         "UPDATE applications SET body = x'', revised = NULL, kept = NULL, salt = x'', \
-         benefits = x'', acceptance_number = '', home_name = '', purged = ?2 WHERE seq = ?1",
+         benefits = x'', alike = NULL, acceptance_number = '', home_name = '', purged = ?2 WHERE seq = ?1",
         "UPDATE events SET detail = NULL WHERE application = ?1 AND detail IS NOT NULL AND ?2 > 0",
     ];
     for sql in erasures {

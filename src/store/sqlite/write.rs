@@ -13,7 +13,7 @@ use crate::{
     store::{
         StoreError,
         advance::{self, By},
-        holding,
+        holding, likeness,
         record::{ApplicationRow, NewDelivery, NewEvent, Prepared, seal},
         rows::{Accepted, Applied, Change, IdempotencyKey, Recalled, Refusal},
         sqlite::{clocks, holds, outbox, read, writer::Scope},
@@ -33,6 +33,13 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
             return holds::duplicate(scope, first, new);
         }
     }
+    let like = holds::like(scope, new)?;
+    let ids = like.iter().map(|earlier| earlier.id);
+    let asked = likeness::asked(new, ids, scope.vault)?;
+    let (kept, answer) = match &asked {
+        Some(asked) => (Some(&asked.kept), Some(asked.answer.clone())),
+        None => (None, None),
+    };
     let id = new.id.as_bytes();
     let application = &new.application;
     let (submitter, handler) = (&application.submitting_party, &application.handling_party);
@@ -42,8 +49,9 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
         .prepare_cached(
             "INSERT INTO applications (id, business, state, version, submitter, handler, \
              acceptance_number, home_division, home_name, open, benefits, salt, trace, created, \
-             updated, body, wake) \
-             VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, ?11, ?12, ?12, ?13, ?14)",
+             updated, body, wake, kept, alike) \
+             VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, ?11, ?12, ?12, ?13, ?14, \
+             ?15, ?16)",
         )?
         .insert(params![
             id,
@@ -60,16 +68,19 @@ pub(super) fn accept(scope: &mut Scope<'_>, prepared: Prepared) -> Result<Accept
             new.now,
             body,
             wake,
+            kept,
+            new.likeness.as_ref().map(|likeness| likeness.own),
         ])?;
     let received = (EventType::ApplicationReceived, application.state());
     event(scope, row, 1, received, submitter, new.now, None)?;
     if let Some(receiver) = prepared.receiver(scope.terms) {
         outbox::add(scope, &NewDelivery::first(row, new, receiver))?;
     }
-    idempotency(scope, &new.key, row, new.now, None)?;
+    idempotency(scope, &new.key, row, new.now, answer)?;
     leaf(scope, first_leaf)?;
     scope.overlay.open(&new.benefits, row);
-    Ok(Accepted::New(prepared.new.application))
+    holds::note(scope, like, new.id)?;
+    Ok(Accepted::New(asked.map_or(prepared.new.application, |asked| asked.application)))
 }
 
 pub(super) fn apply(scope: &mut Scope<'_>, change: &Change) -> Result<Applied, StoreError> {

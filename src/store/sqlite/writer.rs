@@ -19,6 +19,7 @@ use crate::{
     failpoint::{self, Step},
     store::{
         StoreError, Terms,
+        by_hand::ByHand,
         record::Prepared,
         rows::{Accepted, Applied, Change, Lease, Settlement},
         sqlite::{
@@ -45,8 +46,7 @@ pub(super) enum Command {
     Lease { party: String, limit: usize, until: i64, reply: Reply<Vec<Lease>> },
     Settle(Box<Lease>, Settlement, Reply<()>),
     Strike(i64, usize, Reply<usize>),
-    Revive(Vec<i64>, Reply<usize>),
-    Resend(Vec<i64>, Reply<usize>),
+    ByHand(ByHand, Vec<i64>, Reply<usize>),
     Forget(i64, Reply<usize>),
     Purge(i64, usize, Reply<usize>),
 }
@@ -281,11 +281,8 @@ fn run(scope: &mut Scope<'_>, command: Command) -> (Finish, Option<StoreError>) 
         Command::Strike(now, limit, reply) => {
             apart(scope, reply, |s| clocks::strike(s, now, limit))
         }
-        Command::Revive(deliveries, reply) => {
-            apart(scope, reply, |s| outbox::revive(s, &deliveries))
-        }
-        Command::Resend(deliveries, reply) => {
-            apart(scope, reply, |s| outbox::resend(s, &deliveries))
+        Command::ByHand(act, deliveries, reply) => {
+            apart(scope, reply, |s| outbox::by_hand(s, &act, &deliveries))
         }
         Command::Forget(before, reply) => apart(scope, reply, |s| write::forget(s, before)),
         Command::Purge(before, limit, reply) => {
@@ -341,8 +338,7 @@ fn refuse(command: Command) -> Finish {
         Command::Apply(_, reply) => not_run(reply),
         Command::Record(_, reply) | Command::Settle(_, _, reply) => not_run(reply),
         Command::Lease { reply, .. } => not_run(reply),
-        Command::Revive(_, reply)
-        | Command::Resend(_, reply)
+        Command::ByHand(_, _, reply)
         | Command::Forget(_, reply)
         | Command::Purge(_, _, reply)
         | Command::Strike(_, _, reply) => not_run(reply),

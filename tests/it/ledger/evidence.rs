@@ -30,7 +30,15 @@ pub(crate) struct Evidence {
     /// Who watched and what it was told.
     pub(crate) watched: Option<(&'static str, Vec<Watched>)>,
     /// Who asked for its applications and what was listed.
-    pub(crate) listed: Option<(&'static str, Vec<Value>)>,
+    pub(crate) listed: Option<(&'static str, Vec<Listed>)>,
+}
+
+/// An application as the gateway lists it.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    pub(crate) state: String,
+    pub(crate) version: i64,
 }
 
 /// What the database holds.
@@ -80,10 +88,6 @@ pub(crate) struct Leaf {
 }
 
 impl Rows {
-    pub(crate) fn events_of(&self, id: &str) -> impl Iterator<Item = &Event> {
-        self.events.iter().filter(move |event| event.application == id)
-    }
-
     /// What a SQLite file holds; read beside the gateway.
     pub(crate) fn of_sqlite(path: &Path) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
@@ -240,17 +244,26 @@ impl World {
     }
 
     /// All pages; none when one of them could not be had.
-    async fn listed(&self) -> Option<Vec<Value>> {
+    async fn listed(&self) -> Option<Vec<Listed>> {
         let (mut all, mut token) = (Vec::new(), String::new());
         loop {
             let path = format!("/v1/applications?pageSize=200&pageToken={token}");
             let page = self.desk("44").get(&path).await?;
-            all.extend(page["applications"].as_array().into_iter().flatten().cloned());
+            all.extend(page["applications"].as_array().into_iter().flatten().map(listed));
             token = page["nextPageToken"].as_str().unwrap_or_default().to_owned();
             if token.is_empty() {
                 return Some(all);
             }
         }
+    }
+}
+
+fn listed(application: &Value) -> Listed {
+    let text = |name: &str| application[name].as_str().unwrap_or_default();
+    Listed {
+        id: text("id").to_owned(),
+        state: text("state").to_owned(),
+        version: text("version").parse().unwrap_or_default(),
     }
 }
 

@@ -76,7 +76,8 @@ async fn bugs_planted_in_the_database_are_found() {
             "is stored as",
             "INSERT INTO applications SELECT 99, randomblob(16), business, state, version, \
              submitter, handler, acceptance_number, home_division, home_name, open, benefits, salt, \
-             trace, created, updated, body, revised, kept, wake, purged FROM applications WHERE seq = 2",
+             trace, created, updated, body, revised, kept, wake, purged, alike FROM applications \
+             WHERE seq = 2",
         ),
         // An event that was lost, at the end and in between.
         ("stands at place", "DELETE FROM events WHERE seq = 5"),

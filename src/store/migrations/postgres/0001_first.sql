@@ -75,7 +75,7 @@ CREATE TABLE deliveries (
   kind integer NOT NULL,               -- 1 application, 2 event, 3 result
   event bigint NOT NULL,               -- the event's sequence: the order within application and party
   message bytea NOT NULL,              -- message number, 16 bytes
-  state integer NOT NULL,              -- 0 due, 1 leased, 2 delivered, 3 parked,
+  state integer NOT NULL,              -- 0 due, 1 leased, 2 delivered, 3 parked, 5 discarded,
                                        -- 4 waits until the earlier ones are delivered
   attempts integer NOT NULL,
   fence bigint NOT NULL,               -- counts the leases; only the last one can be settled

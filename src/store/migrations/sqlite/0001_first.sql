@@ -52,7 +52,7 @@ CREATE TABLE deliveries (
   kind INTEGER NOT NULL,             -- 1 application, 2 event, 3 result
   event INTEGER NOT NULL,            -- the event's sequence
   message BLOB NOT NULL,             -- message number, 16 bytes
-  state INTEGER NOT NULL,            -- 0 due, 1 leased, 2 delivered, 3 parked
+  state INTEGER NOT NULL,            -- 0 due, 1 leased, 2 delivered, 3 parked, 5 discarded
   attempts INTEGER NOT NULL,
   due INTEGER NOT NULL,              -- when due; when leased: when the lease ends
   unknown INTEGER NOT NULL,          -- 1: an attempt may have arrived; ask before sending
