@@ -77,7 +77,7 @@ struct Arguments {
     #[arg(long, default_value_t = 4096)]
     store_queue: usize,
     /// `limits.calls_per_party`.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 512)]
     calls: usize,
     /// The gateway's binary, when not the one built for the bench.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_tongban"))]
@@ -176,7 +176,7 @@ async fn started(arguments: &Arguments, folder: &Path) -> anyhow::Result<(Gatewa
         gateway.rewrite("tongban.toml", &format!("{key} = {was}\n"), &format!("{key} = {is}\n"))
     };
     set("store_queue", 4096, arguments.store_queue)?;
-    set("calls_per_party", 256, arguments.calls)?;
+    set("calls_per_party", 512, arguments.calls)?;
     let receiver = Receiver::start(Party::National, &gateway.certs(), gateway.receiver())?;
     gateway.start().await?;
     Ok((gateway, receiver))

@@ -164,7 +164,7 @@ impl Default for Limits {
             body_bytes: 16 << 20,
             body_bytes_in_flight: 128 << 20,
             call_seconds: 30,
-            calls_per_party: 256,
+            calls_per_party: 512,
             rate_per_second: 0,
             connections: 4096,
             connections_per_party: 1024,

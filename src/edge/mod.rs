@@ -23,7 +23,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use futures::FutureExt as _;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::{
@@ -228,12 +227,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, work: F) {
-        let mut work = Box::pin(work);
-        // A refusal is ready when the head has been read, and goes out with the reading of the next
-        // ones: it stands in no line behind the calls that are worked on.
-        if (&mut work).now_or_never().is_none() {
-            self.0.spawn(work);
-        }
+        self.0.spawn(work);
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "secure_delete", "ON")?;
     // Checkpoint from the writer at about 64 MB: smaller costs up to 40 % (performance.md §1).
     connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
-    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.pragma_update(None, "cache_size", -32_768)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
