@@ -287,6 +287,18 @@ pub(super) fn new(n: u8) -> NewApplication {
     }
 }
 
+/// What is sealed of an application: all but what the gateway itself says of it.
+fn content_of(application: &pb::Application) -> Vec<u8> {
+    let content = pb::Application {
+        id: String::new(),
+        submitting_party: String::new(),
+        handling_party: String::new(),
+        state: 0,
+        ..application.clone()
+    };
+    content.encode_to_vec()
+}
+
 fn change(id: Uuid, n: u8, r#type: EventType, decision: Option<Outcome>) -> Change {
     let decision =
         decision.map(|outcome| pb::Decision { outcome: outcome as i32, ..Default::default() });

@@ -63,14 +63,7 @@ fn about(store: &dyn Store, n: u8, paper: &Paper) -> NewApplication {
     application.applicant =
         Some(pb::Person { resident_id: paper.person.into(), ..pb::Person::default() });
     application.details = Some(paper.details.clone());
-    let content = pb::Application {
-        id: String::new(),
-        submitting_party: String::new(),
-        handling_party: String::new(),
-        state: 0,
-        ..(**application).clone()
-    };
-    new.content = content.encode_to_vec();
+    new.content = content_of(application);
     new.benefits = business::claims(application).iter().map(|claim| store.digest(claim)).collect();
     new
 }

@@ -62,14 +62,7 @@ fn taken_in(business: Business, booked: bool, now: i64) -> NewApplication {
         let body = pb::MarriageRegistration { registration_date, ..Default::default() };
         application.details = Some(Details::MarriageRegistration(body));
     }
-    first.content = pb::Application {
-        id: String::new(),
-        submitting_party: String::new(),
-        handling_party: String::new(),
-        state: 0,
-        ..(**application).clone()
-    }
-    .encode_to_vec();
+    first.content = content_of(application);
     application.set_state(business::first_state(application));
     let limits = business::limits(business);
     application.deadlines = business::clock::begin(limits, application, now, &terms().calendar);

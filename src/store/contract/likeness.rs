@@ -26,14 +26,7 @@ fn child(store: &dyn Store, n: u8, name: &str, number: &str, guardian: &str) -> 
     application.guardian = Some(guardian);
     let body = pb::ChildRecognition { child_kind: "1".into(), ..Default::default() };
     application.details = Some(Details::ChildRecognition(body));
-    new.content = pb::Application {
-        id: String::new(),
-        submitting_party: String::new(),
-        handling_party: String::new(),
-        state: 0,
-        ..(**application).clone()
-    }
-    .encode_to_vec();
+    new.content = content_of(application);
     let digests = |texts: Vec<String>| texts.iter().map(|text| store.digest(text)).collect();
     new.benefits = digests(business::claims(application));
     let texts = likeness::of(application).unwrap();
