@@ -92,9 +92,13 @@ const EACH: usize = 6;
 
 /// The fate a citizen number tells, of either length; ordinary when it is no such number.
 pub(super) fn fate(number: &str) -> Fate {
+    // A passport's number may be as long as an old citizen number.
+    let digits = |count: usize| {
+        number.get(..count).is_some_and(|head| head.bytes().all(|byte| byte.is_ascii_digit()))
+    };
     let sequence = match number.len() {
-        18.. => number.get(14..17),
-        15 => number.get(12..15),
+        18.. if digits(17) => number.get(14..17),
+        15 if digits(15) => number.get(12..15),
         _ => None,
     };
     let sequence = sequence.and_then(|digits| digits.parse::<usize>().ok()).unwrap_or_default();
@@ -161,7 +165,10 @@ mod tests {
 
     #[test]
     fn people_below_750_and_unknown_forms_are_ordinary() {
-        for number in ["230102196802290011", "230102196802297497", "230102680229001", "", "P123"] {
+        let citizens = ["230102196802290011", "230102196802297497", "230102680229001"];
+        // A passport of fifteen characters, and one of eighteen.
+        let others = ["", "P123", "5P2756659042913", "5P2756659042913912"];
+        for number in citizens.into_iter().chain(others) {
             assert_eq!(fate(number), Fate::Ordinary, "{number}");
         }
         let birth = jiff::civil::date(1990, 1, 1);

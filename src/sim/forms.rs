@@ -367,7 +367,7 @@ impl Forms {
         if document_kind != "1" {
             person.id.clear();
             document = format!("{document_kind}P{}{}", self.role.place(), people.dice.digits(12));
-            if identity == "6" && people.cycle.once_in("foreigner's sex", 30) {
+            if identity == "6" && people.cycle.once_in("foreigner's sex", 4) {
                 person.sex = people.cycle.among("foreigner's sex not stated", &["9", "0"]);
             }
         }

@@ -33,7 +33,8 @@ pub(super) struct Simulator {
 
 impl Stage {
     pub(super) fn set(arguments: &Arguments, store: Option<String>) -> anyhow::Result<Self> {
-        let name = format!("tongban-demo-{}", std::process::id());
+        // Process numbers come again, and an earlier demo's folder may still be there.
+        let name = format!("tongban-demo-{}", uuid::Uuid::now_v7().simple());
         let dir = arguments.dir.clone().unwrap_or_else(|| std::env::temp_dir().join(name));
         fs::create_dir_all(dir.join("logs"))
             .with_context(|| format!("{} can't be made", dir.display()))?;
