@@ -177,11 +177,25 @@ impl Place {
         }
     }
 
-    /// Fails unless the store agrees with its log.
+    /// Fails unless the store agrees with its log, and what it counts with what there is.
     async fn agrees(&self) -> Report {
         let report = self.prove().await;
         assert_eq!(report.wrong, 0, "{:?}", report.findings);
+        assert_eq!(self.texts(COUNTED), self.texts(WAITING));
         report
+    }
+
+    /// The first column of each row.
+    fn texts(&self, sql: &str) -> Vec<String> {
+        match self.engine {
+            Engine::Sqlite => {
+                let file = rusqlite::Connection::open(self.file()).unwrap();
+                let mut query = file.prepare(sql).unwrap();
+                let rows = query.query_map([], |row| row.get(0)).unwrap();
+                rows.map(Result::unwrap).collect()
+            }
+            Engine::Postgres => self.sql(sql.to_owned()),
+        }
     }
 
     /// Changes what is stored behind the store's back.
@@ -216,6 +230,12 @@ impl Place {
         }
     }
 }
+
+const COUNTED: &str = "SELECT party || ' ' || waiting || ' ' || parked FROM outbox \
+     WHERE waiting <> 0 OR parked <> 0 ORDER BY party";
+const WAITING: &str = "SELECT party || ' ' || count(CASE WHEN state <> 3 THEN 1 END) || ' ' || \
+     count(CASE WHEN state = 3 THEN 1 END) FROM deliveries WHERE state <> 2 AND state <> 5 \
+     GROUP BY party ORDER BY party";
 
 /// Where the tests may make schemas.
 fn test_database() -> String {

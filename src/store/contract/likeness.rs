@@ -148,8 +148,8 @@ async fn who_was_taken_in_by_an_earlier_release_is_found(engine: Engine) {
              PRAGMA user_version = 4"
         }
         Engine::Postgres => {
-            "ALTER TABLE applications DROP COLUMN alike; DROP TABLE turns; \
-             UPDATE tongban_schema SET version = 2"
+            "ALTER TABLE applications DROP COLUMN alike; DROP TABLE turns; DROP TABLE outbox; \
+             DROP INDEX deliveries_waiting; UPDATE tongban_schema SET version = 2"
         }
     };
     match engine {
@@ -164,6 +164,7 @@ async fn who_was_taken_in_by_an_earlier_release_is_found(engine: Engine) {
     let store = place.open().await;
     let second = taken(&*store, child(&*store, 2, "王小明", NUMBER, "b")).await;
     assert_eq!(others(&second), [&first.id]);
+    place.agrees().await;
 }
 
 async fn of_two_at_the_same_moment_at_least_the_later_is_asked(engine: Engine) {

@@ -94,10 +94,11 @@ async fn a_benefit_asked_for_at_both_at_once_is_given_once() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs TONGBAN_TEST_POSTGRES; see tests/postgres"]
 async fn leases_are_shared_out_and_none_is_out_twice() {
-    let (_place, stores) = two().await;
+    let (place, stores) = two().await;
     for n in 1..=100 {
         accepted(&*stores[usize::from(n % 2)], n).await;
     }
+    place.agrees().await;
     let take = |store: Arc<dyn Store>| async move {
         let mut mine = Vec::new();
         loop {
@@ -115,6 +116,11 @@ async fn leases_are_shared_out_and_none_is_out_twice() {
     assert!(!one.is_empty() && !other.is_empty(), "one did it all");
     let all: HashSet<i64> = one.iter().chain(&other).copied().collect();
     assert_eq!((all.len(), one.len() + other.len()), (100, 100));
+    // Counted by both at once.
+    place.agrees().await;
+    let totals = stores[0].totals().await.unwrap();
+    let waiting = totals.outboxes.iter().map(|outbox| (outbox.party.as_str(), outbox.due));
+    assert_eq!(waiting.collect::<Vec<_>>(), [("national", 0)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,8 @@ use crate::store::{
     likeness::{self, Likeness},
     postgres::{
         connection::Trouble,
-        decide::Fresh,
         loaded::{Short, Step, array, bytes},
+        writes::Fresh,
     },
 };
 

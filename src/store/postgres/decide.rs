@@ -3,12 +3,11 @@
 //! ones did. Calls the same rules as every store (`store::advance`, `store::take`); knows no SQL.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use crate::{
-    audit::Leaf,
     model::{
         clock,
         lifecycle::{self, Step},
@@ -23,6 +22,7 @@ use crate::{
         postgres::{
             loaded::{Lack, Loaded, Short, Used},
             writer::{Item, Outcome, Request},
+            writes::{Fresh, Moved, NewKey, Writes},
         },
         record::{ApplicationRow, NewDelivery, NewEvent, Prepared, seal},
         rows::{
@@ -46,44 +46,6 @@ impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         Self::Failed(error)
     }
-}
-
-/// What is to be written.
-#[derive(Default)]
-pub(super) struct Writes {
-    pub(super) fresh: Vec<Fresh>,
-    /// Applications that changed.
-    pub(super) changed: BTreeMap<Short, ApplicationRow>,
-    /// Those of them whose content changed.
-    pub(super) revised: BTreeSet<Short>,
-    pub(super) keys: Vec<NewKey>,
-    /// Who holds a benefit from now on; `None` for nobody any more.
-    pub(super) holders: BTreeMap<Short, Option<Short>>,
-    pub(super) events: Vec<NewEvent>,
-    pub(super) leaves: Vec<Leaf>,
-    pub(super) deliveries: Vec<NewDelivery>,
-    /// Row and party of deliveries whose order is to be looked at.
-    pub(super) order: BTreeSet<(i64, String)>,
-    /// What clocks said, to be told once it is committed.
-    pub(super) said: Vec<(ApplicationRow, pb::ApplicationEvent)>,
-    /// Whether there is something for who waits.
-    pub(super) news: bool,
-}
-
-/// A new application about to be written.
-pub(super) struct Fresh {
-    pub(super) number: i64,
-    pub(super) prepared: Arc<Prepared>,
-    /// Sealed, when it is like others: what stands beside the content.
-    pub(super) kept: Option<Vec<u8>>,
-}
-
-/// An idempotency record about to be written.
-pub(super) struct NewKey {
-    pub(super) key: IdempotencyKey,
-    pub(super) application: i64,
-    pub(super) created: i64,
-    pub(super) answer: Option<Vec<u8>>,
 }
 
 /// Decides every request, in order; or says which one stopped and why.
@@ -237,6 +199,7 @@ impl Batch<'_> {
         self.writes.news = true; // What waited behind it in the application's order may go.
         let Some(what) = ended.what else { return Ok(Outcome::Done) };
         self.writes.leaves.push(take::ended_leaf(lease, what, now));
+        self.writes.moved.push((lease.party.clone(), Moved::ended(ended.state)));
         let row = self.row(*lease.id()?.as_bytes())?;
         let mut row =
             row.ok_or_else(|| StoreError::Corrupt("a delivery without application".into()))?;
@@ -278,6 +241,7 @@ impl Batch<'_> {
         for (delivery, order) in &self.loaded.by_hand {
             self.writes.news = true;
             self.writes.leaves.push(act.leaf(*delivery, now));
+            self.writes.moved.push((order.1.clone(), Moved::by_hand(act)));
             self.writes.order.insert(order.clone());
         }
         Outcome::Count(self.loaded.by_hand.len())

@@ -9,8 +9,8 @@ use crate::store::{
     postgres::{
         alike::END_TURNS,
         connection::{Connection, Trouble, Value},
-        decide::Writes,
         loaded::Loaded,
+        writes::Writes,
     },
     record::Prepared,
 };
@@ -169,6 +169,7 @@ fn deliveries<'a>(steps: &mut Vec<Step<'a>>, writes: &'a Writes) {
 /// The values of [`LOG`].
 pub(super) fn log(writes: &Writes) -> Vec<Value<'_>> {
     let (events, leaves) = (|| writes.events.iter(), || writes.leaves.iter());
+    let outbox = writes.outbox();
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     vec![
         Box::new(count(writes.events.len())),
@@ -182,6 +183,9 @@ pub(super) fn log(writes: &Writes) -> Vec<Value<'_>> {
         column(events().map(|event| event.detail.as_deref())),
         column(leaves().map(|leaf| &leaf.hash[..])),
         column(leaves().map(|leaf| &leaf.entry[..])),
+        column(outbox.keys().copied()),
+        column(outbox.values().map(|moved| moved.waiting)),
+        column(outbox.values().map(|moved| moved.parked)),
     ]
 }
 
@@ -236,7 +240,8 @@ const ORDER_DELIVERIES: &str = "UPDATE deliveries d \
      WHERE d.application = n.application AND d.party = n.party \
      AND d.state <> 2 AND d.state <> 5 \
      AND d.state = CASE WHEN d.event = n.first THEN 4 ELSE 0 END";
-/// Appends events and leaves, in the order of commits; the last statement before it.
+/// Appends events and leaves, in the order of commits; the last statement before it. What waits
+/// changes with a leaf or an event only, and is counted here: behind the one row that is taken anyway.
 pub(super) const LOG: &str = "WITH taken AS (UPDATE log SET events = events + $1, leaves = leaves + $2 \
        RETURNING events - $1 AS event, leaves - $2 AS leaf), \
      e AS (INSERT INTO events (seq, application, sequence, type, state, party, time, detail) \
@@ -246,5 +251,9 @@ pub(super) const LOG: &str = "WITH taken AS (UPDATE log SET events = events + $1
        AS n(application, sequence, type, state, party, time, detail, place)), \
      l AS (INSERT INTO leaves (position, hash, entry) \
        SELECT taken.leaf + n.place - 1, n.hash, n.entry FROM taken, \
-       unnest($10::bytea[], $11::bytea[]) WITH ORDINALITY AS n(hash, entry, place)) \
+       unnest($10::bytea[], $11::bytea[]) WITH ORDINALITY AS n(hash, entry, place)), \
+     w AS (INSERT INTO outbox AS o (party, waiting, parked) \
+       SELECT n.party, n.waiting, n.parked FROM taken, unnest($12::text[], $13::bigint[], \
+       $14::bigint[]) AS n(party, waiting, parked) ON CONFLICT (party) DO UPDATE \
+       SET waiting = o.waiting + excluded.waiting, parked = o.parked + excluded.parked) \
      SELECT event + $1 FROM taken";

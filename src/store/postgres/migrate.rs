@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0001_first.sql"),
     include_str!("../migrations/postgres/0002_retention.sql"),
     include_str!("../migrations/postgres/0003_likeness.sql"),
+    include_str!("../migrations/postgres/0004_backlog.sql"),
 ];
 
 /// The script after which open applications of earlier releases get their likeness.

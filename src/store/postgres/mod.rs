@@ -15,6 +15,7 @@ mod read;
 mod retention;
 mod tls;
 mod writer;
+mod writes;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

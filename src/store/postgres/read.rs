@@ -288,6 +288,6 @@ const SENT: &str =
     concat!(delivery_columns!(), "WHERE d.party = $1 AND d.message = ANY($2) ORDER BY d.seq");
 const SUBMITTED: &str = "SELECT id FROM applications \
      WHERE submitter = $1 AND created >= $2 AND created < $3 ORDER BY seq";
-const OUTBOXES: &str = "SELECT d.party, count(*) FILTER (WHERE d.state <> 3), \
-     count(*) FILTER (WHERE d.state = 3), min(d.created) FILTER (WHERE d.state <> 3) \
-     FROM deliveries d WHERE d.state <> 2 AND d.state <> 5 GROUP BY d.party";
+const OUTBOXES: &str = "SELECT o.party, o.waiting, o.parked, (SELECT d.created \
+     FROM deliveries d WHERE d.party = o.party AND d.state IN (0, 1, 4) \
+     ORDER BY d.created LIMIT 1) FROM outbox o";

@@ -12,8 +12,8 @@ use crate::{
         StoreError, advance,
         postgres::{
             connection::{Connection, Trouble},
-            decide::Writes,
             flush,
+            writes::Writes,
         },
         rows::Expired,
     },

@@ -17,9 +17,10 @@ use crate::{
         by_hand::ByHand,
         postgres::{
             connection::{Address, Connection, Trouble},
-            decide::{self, Stop, Writes},
+            decide::{self, Stop},
             flush,
             loaded::Loaded,
+            writes::Writes,
         },
         record::Prepared,
         rows::{Accepted, Applied, Change, Lease, Settlement},
