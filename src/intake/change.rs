@@ -22,6 +22,7 @@ use crate::{
     store::{
         StoreError,
         rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
+        turns::Reach,
     },
     telemetry,
 };
@@ -67,7 +68,7 @@ impl Intake {
         let (operation, message, bytes) = change.encoded();
         let key = idempotency::key(caller.party(), operation, key, &bytes);
         let _turn = self.in_use.turn(&key).await;
-        if let Some(answer) = self.recall(&key).await? {
+        if let Some(answer) = self.recall(caller, &key).await? {
             return Ok(self.answered(caller, answer).await);
         }
         let mut violations = self.shapes.check(message, &bytes);
@@ -93,13 +94,13 @@ impl Intake {
             return Err(self.refuse(caller, operation, problem).await);
         }
         if let Some(decision) = &incoming.event.decision {
-            let (violations, checks) = self.decision_faults(id, decision, &trace).await?;
+            let (violations, checks) = self.decision_faults(caller, id, (decision, &trace)).await?;
             if !violations.is_empty() {
                 return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
             }
             incoming.event.checks = checks;
         }
-        let violations = self.event_faults(id, &incoming.event).await?;
+        let violations = self.event_faults(caller, id, &incoming.event).await?;
         if !violations.is_empty() {
             return Err(self.refuse(caller, operation, Problem::violations(violations)).await);
         }
@@ -142,11 +143,11 @@ impl Intake {
     /// what the rules still ask.
     async fn decision_faults(
         &self,
+        caller: &Caller,
         id: Uuid,
-        decision: &pb::Decision,
-        trace: &TraceContext,
+        (decision, trace): (&pb::Decision, &TraceContext),
     ) -> Result<(Vec<Violation>, Vec<pb::RuleCheck>), Problem> {
-        let application = self.store.application(id).await.map_err(told)?;
+        let application = self.read(caller, Reach::Row, self.store.application(id)).await?;
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_decision(&application, decision);
         let mut checks = Vec::new();
@@ -172,13 +173,14 @@ impl Intake {
     /// handed in again and again may not make it grow without end.
     async fn event_faults(
         &self,
+        caller: &Caller,
         id: Uuid,
         event: &pb::ApplicationEvent,
     ) -> Result<Vec<Violation>, Problem> {
         if event.materials.is_empty() && event.receipt_number.is_empty() {
             return Ok(Vec::new());
         }
-        let application = self.store.application(id).await.map_err(told)?;
+        let application = self.read(caller, Reach::Row, self.store.application(id)).await?;
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_files(application.business(), &event.materials);
         violations.extend(business::check_receipt(&application, &event.receipt_number));

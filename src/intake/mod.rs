@@ -46,6 +46,7 @@ use crate::{
     store::{
         Store, StoreError,
         rows::{Accepted, Header, IdempotencyKey, NewApplication, Recalled},
+        turns::{Reach, Turns},
     },
     telemetry,
     translate::{SealKey, Translator},
@@ -65,6 +66,7 @@ pub struct Intake {
     verifier: Option<Arc<Verifier>>,
     seals: BTreeMap<String, SealKey>,
     in_use: InUse,
+    turns: Arc<Turns>,
 }
 
 /// What the way in is made of.
@@ -105,6 +107,7 @@ impl Intake {
         let Means { store, shapes, translator, parties, calendar, rulebook, authorities, verifier } =
             means;
         let routes = Routes::new(&parties);
+        let turns = Arc::new(Turns::new(parties.keys().map(String::as_str)));
         let mut seals = BTreeMap::new();
         for (code, party) in &parties {
             if let Some(key) = party.seal_key()? {
@@ -123,6 +126,7 @@ impl Intake {
             verifier,
             seals,
             in_use: InUse::default(),
+            turns,
         })
     }
 
@@ -165,7 +169,7 @@ impl Intake {
         let content = application.encode_to_vec();
         let key = idempotency::key(caller.party(), operation, key, &content);
         let _turn = self.in_use.turn(&key).await;
-        if let Some(answer) = self.recall(&key).await? {
+        if let Some(answer) = self.recall(caller, &key).await? {
             return Ok(answer);
         }
         let days = intake_days(&application);
@@ -283,14 +287,28 @@ impl Intake {
     /// The application's header, if the caller's party submitted or handles it.
     async fn own(&self, caller: &Caller, id: &str) -> Result<(Uuid, Header), Problem> {
         let id = Uuid::try_parse(id).map_err(|_| not_found())?;
-        let header = self.store.header(id).await.map_err(told)?;
+        let header = self.read(caller, Reach::Row, self.store.header(id)).await?;
         let party = caller.party();
         let own = header.filter(|header| header.submitter == party || header.handler == party);
         own.map(|header| (id, header)).ok_or_else(not_found)
     }
 
-    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Answer>, Problem> {
-        match self.store.recall(key).await.map_err(told)? {
+    /// Reads from the store when it is the turn of the caller's party.
+    async fn read<T>(
+        &self,
+        caller: &Caller,
+        reach: Reach,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Problem> {
+        self.turns.read(caller.party(), reach, read).await.map_err(told)
+    }
+
+    async fn recall(
+        &self,
+        caller: &Caller,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Answer>, Problem> {
+        match self.read(caller, Reach::Row, self.store.recall(key)).await? {
             None => Ok(None),
             Some(Recalled::KeyReused) => Err(key_reused()),
             Some(Recalled::Answer(first)) => {

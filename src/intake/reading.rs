@@ -5,12 +5,12 @@ use prost::Message as _;
 use crate::{
     auth::Caller,
     business,
-    intake::{Intake, not_found, told},
+    intake::{Intake, not_found},
     model::{
         clock, pb,
         problem::{Problem, Violation},
     },
-    store::rows::Filter,
+    store::{rows::Filter, turns::Reach},
 };
 
 impl Intake {
@@ -20,7 +20,7 @@ impl Intake {
     /// `NOT_FOUND` also for an application of others.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<pb::Application, Problem> {
         let (id, _) = self.own(caller, id).await?;
-        let application = self.store.application(id).await.map_err(told)?;
+        let application = self.read(caller, Reach::Row, self.store.application(id)).await?;
         let application = application.ok_or_else(not_found)?;
         let mut application = self.as_of_today(application);
         self.disclose(caller, &mut application).await;
@@ -62,7 +62,8 @@ impl Intake {
             limit,
             before,
         };
-        let (applications, next) = self.store.list(filter).await.map_err(told)?;
+        let page = self.read(caller, Reach::Rows, self.store.list(filter));
+        let (applications, next) = page.await?;
         let today = applications.into_iter().map(|one| self.as_of_today(one));
         let mut applications: Vec<_> = today.collect();
         for application in &mut applications {
@@ -82,7 +83,7 @@ impl Intake {
         id: &str,
     ) -> Result<Vec<pb::ApplicationEvent>, Problem> {
         let (id, _) = self.own(caller, id).await?;
-        self.store.events(id).await.map_err(told)
+        self.read(caller, Reach::Row, self.store.events(id)).await
     }
 
     /// The application with the days its limits have left today.

@@ -12,7 +12,10 @@ use crate::{
         pb,
         problem::{Problem, Violation},
     },
-    store::Store,
+    store::{
+        Store,
+        turns::{Reach, Turns},
+    },
 };
 
 /// Most events read from the store at once for a watch.
@@ -32,6 +35,7 @@ impl Intake {
     {
         struct Watch {
             store: Arc<dyn Store>,
+            turns: Arc<Turns>,
             party: String,
             cursor: i64,
             changes: watch::Receiver<i64>,
@@ -49,7 +53,8 @@ impl Intake {
         let store = Arc::clone(&self.store);
         let party = caller.party().to_owned();
         let ready = Vec::new().into_iter();
-        let watch = Watch { store, party, cursor, changes, ready };
+        let turns = Arc::clone(&self.turns);
+        let watch = Watch { store, turns, party, cursor, changes, ready };
         Ok(stream::try_unfold(watch, |mut watch| async move {
             loop {
                 if let Some(event) = watch.ready.next() {
@@ -62,7 +67,8 @@ impl Intake {
                     }
                     continue;
                 }
-                let page = watch.store.events_after(&watch.party, watch.cursor, WATCH_PAGE).await;
+                let page = watch.store.events_after(&watch.party, watch.cursor, WATCH_PAGE);
+                let page = watch.turns.read(&watch.party, Reach::Page, page).await;
                 let (events, cursor) = page.map_err(told)?;
                 watch.cursor = cursor;
                 watch.ready = events.into_iter();

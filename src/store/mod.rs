@@ -18,6 +18,7 @@ mod shares;
 mod sqlite;
 mod take;
 pub mod totals;
+pub mod turns;
 pub mod vault;
 
 use std::{collections::BTreeSet, sync::Arc};

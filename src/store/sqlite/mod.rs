@@ -47,11 +47,12 @@ use crate::{
         shares::{Place, Shares},
         sqlite::{
             index::Index,
-            readers::{Reach, Readers},
+            readers::Readers,
             ready::{configure, end_leases, fits, hold, migrate},
             writer::{Command, Writer},
         },
         totals::Totals,
+        turns::Reach,
         vault::Vault,
     },
 };

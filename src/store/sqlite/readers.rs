@@ -15,27 +15,12 @@ use tokio::{
 };
 
 use crate::{
-    store::{StoreError, sqlite::stopped, vault::Vault},
+    store::{StoreError, sqlite::stopped, turns::Reach, vault::Vault},
     telemetry::load::{self, Full, Level},
 };
 
 /// Readers open at once; each keeps a page cache.
 const READERS: usize = 4;
-/// Longest a read waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The same for a watch, which nobody sits before.
-const WATCH_PATIENCE: Duration = Duration::from_secs(60);
-
-/// How much a read may get in the way of others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// One row, by its key.
-    Row,
-    /// Many rows.
-    Rows,
-    /// The next page of a watch: there are as many as there are watches, and they wait.
-    Page,
-}
 
 pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
@@ -76,8 +61,7 @@ impl Readers {
         query: impl FnOnce(&Connection, &Vault) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let in_line = self.line_up(reach)?;
-        let patience = if reach == Reach::Page { WATCH_PATIENCE } else { PATIENCE };
-        let turn = timeout(patience, self.turn(reach)).await.map_err(|_| shed())?;
+        let turn = timeout(reach.patience(), self.turn(reach)).await.map_err(|_| shed())?;
         let turn = turn.ok_or_else(stopped)?;
         let readers = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || {
@@ -170,7 +154,7 @@ mod tests {
         let (waited, seventh) = tokio::join!(waiting, async {
             tokio::task::yield_now().await;
             let seventh = readers.read(Reach::Row, |_, _| Ok(())).await;
-            tokio::time::advance(PATIENCE).await;
+            tokio::time::advance(Reach::Rows.patience()).await;
             seventh
         });
         assert!(matches!(seventh, Err(StoreError::Overloaded)));
