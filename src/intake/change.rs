@@ -21,14 +21,17 @@ use crate::{
     },
     store::{
         StoreError,
+        advance::MOST_EVENTS,
         rows::{Applied, Change as StoredChange, Header, IdempotencyKey, Refusal},
         turns::Reach,
     },
     telemetry,
 };
 
-/// Most papers of one application, those handed in later included.
+/// Most papers of one application, those handed in later included, and most bytes of those that are
+/// in it and not named by reference: twice what one call brings.
 const MOST_PAPERS: usize = 120;
+const MOST_INLINE: usize = 32 << 20;
 
 /// A change of an application, as the canonical API asks for it.
 #[derive(Clone, Debug)]
@@ -184,16 +187,26 @@ impl Intake {
         let application = application.ok_or_else(not_found)?;
         let mut violations = business::check_files(application.business(), &event.materials);
         violations.extend(business::check_receipt(&application, &event.receipt_number));
-        let held = application.materials.len();
-        if !event.materials.is_empty() && held + event.materials.len() > MOST_PAPERS {
-            let text = format!(
-                "would be more than {MOST_PAPERS} with the {held} that are there; hand in only \
-                 what was asked for"
-            );
-            violations.push(Violation::form("materials", text));
-        }
+        violations.extend(too_much(&application.materials, &event.materials));
         Ok(violations)
     }
+}
+
+/// What is wrong with the number and the size of `new` papers beside those that are `held`.
+fn too_much(held: &[pb::Material], new: &[pb::Material]) -> Option<Violation> {
+    let inline = |of: &[pb::Material]| of.iter().map(|paper| paper.content.len()).sum::<usize>();
+    let (count, bytes) = (held.len(), inline(new));
+    let text = if !new.is_empty() && count + new.len() > MOST_PAPERS {
+        format!(
+            "would be more than {MOST_PAPERS} with the {count} that are there; hand in only what \
+             was asked for"
+        )
+    } else if bytes > 0 && inline(held) + bytes > MOST_INLINE {
+        "would be more than 32 MiB with those that are there; hand them in by reference".to_owned()
+    } else {
+        return None;
+    };
+    Some(Violation::form("materials", text))
 }
 
 /// A county's decision without the township's opinion is taken, but operations see it.
@@ -304,9 +317,36 @@ fn refused(refusal: Refusal) -> Problem {
             let text = format!("an application in state {} cannot do this", state.as_str_name());
             Problem::new(Reason::IllegalTransition, text).with("state", state.as_str_name())
         }
+        Refusal::TooManyEvents => {
+            let text =
+                format!("after {MOST_EVENTS} events an application can only be decided or ended");
+            Problem::new(Reason::IllegalTransition, text)
+        }
         Refusal::PaidElsewhere(field) => {
             let text = "names a place that does not pay this benefit; find out who pays it";
             Problem::violations(vec![Violation::of(Cause::Eligibility, field, text)])
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn papers(count: usize, bytes: usize) -> Vec<pb::Material> {
+        vec![pb::Material { content: vec![0; bytes], ..Default::default() }; count]
+    }
+
+    #[test]
+    fn papers_handed_in_again_and_again_have_an_end() {
+        assert!(too_much(&papers(119, 0), &papers(1, 0)).is_none());
+        assert!(too_much(&papers(120, 0), &papers(1, 0)).is_some());
+        let half = papers(4, 4 << 20);
+        assert!(too_much(&half, &half).is_none());
+        let more = too_much(&half, &papers(5, 4 << 20)).unwrap();
+        assert!(more.description.contains("32 MiB"), "{more:?}");
+        // What is named by reference is not in the application.
+        assert!(too_much(&papers(9, 4 << 20), &papers(1, 0)).is_none());
+        assert!(too_much(&papers(121, 0), &[]).is_none());
     }
 }

@@ -210,6 +210,12 @@ pub const fn is_notice(event: EventType) -> bool {
     )
 }
 
+/// Whether an application may go through the event any number of times: every circle of a machine has
+/// one of these in it.
+pub const fn recurs(event: EventType) -> bool {
+    matches!(event, EventType::SupplementRequested | EventType::ReviewReported)
+}
+
 /// The step of a notice, which both sides are told.
 pub const fn notice(state: State, event: EventType) -> Step {
     step(state, event, state, Actor::Gateway, Effect::TellBoth)
@@ -282,6 +288,20 @@ mod tests {
                 let limit = if a.event == EventType::DecisionMade { 2 } else { 1 };
                 assert!(alike.count() <= limit, "{a:?}");
             }
+        }
+    }
+
+    #[test]
+    fn without_what_recurs_no_machine_goes_in_circles() {
+        fn walk(machine: Machine, way: &[State]) {
+            let from = way.last().unwrap();
+            for step in machine.iter().filter(|step| step.from == *from && !recurs(step.event)) {
+                assert!(!way.contains(&step.to), "{way:?} and {step:?}");
+                walk(machine, &[way, &[step.to]].concat());
+            }
+        }
+        for (_, machine) in MACHINES {
+            states(machine).for_each(|state| walk(machine, &[state]));
         }
     }
 

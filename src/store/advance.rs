@@ -47,9 +47,17 @@ pub fn step(
     }
     let granted = event.decision.as_ref().is_some_and(|d| d.outcome() == pb::Outcome::Granted);
     let machine = business::machine(standing.business);
-    lifecycle::step_of(machine, standing.state, event.r#type(), granted)
-        .ok_or(Refusal::Illegal(standing.state))
+    let step = lifecycle::step_of(machine, standing.state, event.r#type(), granted)
+        .ok_or(Refusal::Illegal(standing.state))?;
+    if lifecycle::recurs(step.event) && standing.version >= MOST_EVENTS {
+        return Err(Refusal::TooManyEvents);
+    }
+    Ok(step)
 }
+
+/// Events after which an application only goes towards its end: all of one are read as one page.
+/// Papers asked for twenty times over, each time with both notices of a limit, are about half of it.
+pub const MOST_EVENTS: i64 = 200;
 
 /// The event with what its decision leaves to the rule, and what must be asked because of it.
 pub fn completed<'a>(

@@ -103,6 +103,8 @@ pub enum Refusal {
     VersionConflict(i64),
     /// Its state does not allow the change.
     Illegal(State),
+    /// It has had so many events that it can only be decided or ended.
+    TooManyEvents,
     /// What it would change, end or move is paid by another place than this field names.
     PaidElsewhere(&'static str),
 }
