@@ -13,6 +13,8 @@ mod exchange;
 #[cfg(test)]
 mod likeness;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod proof;
 #[cfg(test)]
 mod retention;

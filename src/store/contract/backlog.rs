@@ -153,33 +153,3 @@ async fn a_key_that_shares_its_first_half_with_another_is_another_key(engine: En
         assert_eq!(holder.to_string(), first.id);
     }
 }
-
-#[tokio::test]
-async fn a_page_of_deliveries_ends_when_it_has_grown_long() {
-    let place = Place::new(Engine::Sqlite);
-    let store = place.open().await;
-    for n in 1..=6 {
-        let mut application = new(n);
-        let paper = pb::Material { content: vec![n; 1 << 20], ..Default::default() };
-        let content =
-            pb::Application { materials: vec![paper], ..(*application.application).clone() };
-        application.content = content.encode_to_vec();
-        assert!(matches!(store.accept(application).await.unwrap(), Accepted::New(_)));
-    }
-    let until = clock::now_micros() + HOUR;
-    let first = store.lease("national", 64, until).await.unwrap();
-    let second = store.lease("national", 64, until).await.unwrap();
-    assert_eq!((first.len(), second.len()), (4, 2));
-    let filter = |before| crate::store::rows::Filter {
-        party: "23".into(),
-        business: None,
-        state: None,
-        home_division: String::new(),
-        limit: 200,
-        before,
-    };
-    let (page, next) = store.list(filter(None)).await.unwrap();
-    assert_eq!((page.len(), next.is_some()), (4, true));
-    let (page, next) = store.list(filter(next)).await.unwrap();
-    assert_eq!((page.len(), next), (2, None));
-}

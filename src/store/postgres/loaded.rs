@@ -339,15 +339,27 @@ fn uuids(rows: &[Row]) -> Result<Vec<Short>, Trouble> {
     Ok(ids.collect::<Result<_, _>>()?)
 }
 
-/// The columns that [`application`] reads, in its order.
+/// The columns that [`application`] reads, in its order, and `more` behind them.
 macro_rules! application_columns {
-    () => {
-        "SELECT a.seq, a.id, a.business, a.state, a.version, a.submitter, a.handler, \
-         a.home_name, a.benefits, a.salt, a.trace, a.created, a.updated, a.body, a.revised, \
-         a.kept, a.open, a.wake FROM applications a "
+    ($($more:literal)?) => {
+        concat!(
+            "SELECT a.seq, a.id, a.business, a.state, a.version, a.submitter, a.handler, \
+             a.home_name, a.benefits, a.salt, a.trace, a.created, a.updated, a.body, a.revised, \
+             a.kept, a.open, a.wake",
+            $($more,)?
+            " FROM applications a "
+        )
     };
 }
 pub(super) use application_columns;
+
+/// About how much one takes in memory, as `ApplicationRow::bytes` says.
+macro_rules! application_bytes {
+    () => {
+        "(octet_length(a.body) + coalesce(octet_length(a.revised), 0))::bigint"
+    };
+}
+pub(super) use application_bytes;
 
 const KEYS: &str = "SELECT i.key, i.content, a.id, i.answer \
      FROM idempotency i JOIN applications a ON a.seq = i.application WHERE i.key = ANY($1) \

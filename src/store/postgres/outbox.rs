@@ -7,8 +7,8 @@ use crate::store::{
     StoreError,
     postgres::{
         connection::{Connection, Value},
-        loaded::{application, application_columns, array},
-        read::{event, event_columns},
+        loaded::{application, application_bytes, application_columns, array},
+        read::{PAGE, event, event_columns},
     },
     rows::{DeliveryKind, Lease},
     vault::Vault,
@@ -27,7 +27,9 @@ pub(super) async fn lease(
     if let Some(longest) = longest_wait {
         steps.push((SET_RIGHT, vec![Box::new(party), Box::new(longest)]));
     }
-    steps.push((LEASE, vec![Box::new(party), Box::new(limit), Box::new(length)]));
+    let values: Vec<Value<'_>> =
+        vec![Box::new(party), Box::new(limit), Box::new(length), Box::new(PAGE)];
+    steps.push((LEASE, values));
     let rows = connection.script(&steps).await?.pop().unwrap_or_default();
     if rows.is_empty() {
         return Ok(Vec::new());
@@ -96,15 +98,24 @@ const SET_RIGHT: &str = "UPDATE deliveries SET due = statement_timestamp() + \
      WHERE party = $1 AND state IN (0, 1) \
      AND due > statement_timestamp() + $2::bigint * interval '1 microsecond'";
 // Only the head of each application's line is due; what waits behind it is in no index read here.
-// An array, since a plan that does not know the limit would join by reading the table.
-const LEASE: &str = "UPDATE deliveries d SET unknown = d.unknown OR d.state = 1, state = 1, \
+// An array, since a plan that does not know the limit would join by reading the table. What is too
+// much for one page is locked until the statement ends, and stays due.
+const LEASE: &str = concat!(
+    "UPDATE deliveries d SET unknown = d.unknown OR d.state = 1, state = 1, \
      attempts = d.attempts + 1, fence = d.fence + 1, \
      due = statement_timestamp() + $3::bigint * interval '1 microsecond' \
-     WHERE d.seq = ANY(ARRAY(SELECT seq FROM deliveries \
-       WHERE party = $1 AND state IN (0, 1) AND due <= statement_timestamp() \
-       ORDER BY due, seq LIMIT $2 FOR UPDATE SKIP LOCKED)) \
+     WHERE d.seq = ANY(ARRAY(SELECT p.seq FROM (SELECT o.seq, \
+       sum(o.bytes) OVER (ORDER BY o.due, o.seq) - o.bytes AS before \
+       FROM (SELECT l.seq, l.due, coalesce((SELECT ",
+    application_bytes!(),
+    " FROM applications a WHERE a.seq = l.application), 0) AS bytes \
+         FROM (SELECT seq, due, application FROM deliveries \
+           WHERE party = $1 AND state IN (0, 1) AND due <= statement_timestamp() \
+           ORDER BY due, seq LIMIT $2 FOR UPDATE SKIP LOCKED) l) o) p \
+       WHERE p.before < $4::bigint)) \
      RETURNING d.seq, d.application, d.kind, d.event, d.message, d.fence, d.attempts, \
-     d.unknown, d.created";
+     d.unknown, d.created"
+);
 const APPLICATIONS: &str = concat!(application_columns!(), "WHERE a.seq = ANY($1)");
 const EVENTS: &str = concat!(
     event_columns!(),

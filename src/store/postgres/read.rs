@@ -15,9 +15,9 @@ use crate::{
         StoreError,
         postgres::{
             connection::Connection,
-            loaded::{application as row, application_columns, array},
+            loaded::{application as row, application_bytes, application_columns, array},
         },
-        record::StoredEvent,
+        record::{PAGE_BYTES, StoredEvent},
         rows::{
             DeliveryKind, Exchanged, Filter, Header, IdempotencyKey, ParkedDelivery, Progress,
             Recalled,
@@ -26,6 +26,9 @@ use crate::{
         vault::Vault,
     },
 };
+
+/// [`PAGE_BYTES`] as the database takes it.
+pub(super) const PAGE: i64 = PAGE_BYTES as i64;
 
 pub(super) async fn recall(
     connection: &mut Connection,
@@ -81,10 +84,11 @@ pub(super) async fn list(
     let state = filter.state.map_or(0, |state| state as i32);
     let (party, division) = (&filter.party, &filter.home_division);
     let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
-        &[&before, party, &business, &state, division, &one_more];
+        &[&before, party, &business, &state, division, &one_more, &PAGE];
     let rows = connection.query(LIST, values).await?;
     let page = rows.iter().take(filter.limit).map(row).collect::<Result<Vec<_>, _>>()?;
-    let more = rows.len() > filter.limit;
+    let all: Option<i64> = rows.first().map(|row| row.try_get(18)).transpose()?;
+    let more = all.is_some_and(|all| i64::try_from(page.len()).is_ok_and(|count| count < all));
     let next = page.last().filter(|_| more).map(|row| row.seq);
     let applications = page.iter().map(|row| row.application(vault)).collect::<Result<_, _>>()?;
     Ok((applications, next))
@@ -109,9 +113,12 @@ pub(super) async fn events_after(
     // Whoever sees the number of an event in `log` sees that event and all before it.
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let end = last(connection).await?.min(after.saturating_add(limit.saturating_mul(8)));
-    let rows = connection.query(EVENTS_AFTER, &[&after, &end, &party, &limit]).await?;
+    let rows = connection.query(EVENTS_AFTER, &[&after, &end, &party, &limit, &PAGE]).await?;
     let events = rows.iter().map(|row| event(row, vault)).collect::<Result<Vec<_>, _>>()?;
-    let full = i64::try_from(events.len()).is_ok_and(|count| count == limit);
+    let all: Option<i64> = rows.first().map(|row| row.try_get(11)).transpose()?;
+    // All that the window holds, unless there were as many as asked for or they grew long.
+    let full =
+        all.is_some_and(|all| all >= limit || rows.len() < usize::try_from(all).unwrap_or(0));
     let end = match rows.last().filter(|_| full) {
         Some(row) => row.try_get(0)?,
         None => end.max(after),
@@ -234,12 +241,15 @@ fn kind(row: &Row, at: usize) -> Result<DeliveryKind, StoreError> {
     Ok(DeliveryKind::from_number(number.into()).unwrap_or(DeliveryKind::Event))
 }
 
-/// The columns that [`event`] reads, in its order, and the application's row.
+/// The columns that [`event`] reads, in its order, the application's row, and `more` behind them.
 macro_rules! event_columns {
-    () => {
-        "SELECT e.seq, a.id, a.acceptance_number, a.business, e.sequence, e.type, e.state, \
-         e.time, e.party, e.detail, e.application \
-         FROM events e JOIN applications a ON a.seq = e.application "
+    ($($more:literal)?) => {
+        concat!(
+            "SELECT e.seq, a.id, a.acceptance_number, a.business, e.sequence, e.type, e.state, \
+             e.time, e.party, e.detail, e.application",
+            $($more,)?
+            " FROM events e JOIN applications a ON a.seq = e.application "
+        )
     };
 }
 pub(super) use event_columns;
@@ -262,19 +272,31 @@ const FORGET: &str = "DELETE FROM idempotency WHERE key IN (SELECT key FROM idem
 const HEADER: &str = "SELECT business, submitter, handler, state, trace FROM applications \
      WHERE id = $1 AND purged IS NULL";
 const APPLICATION: &str = concat!(application_columns!(), "WHERE a.id = $1 AND a.purged IS NULL");
+// The lengths are read first, without what they are of: a page ends once it has grown long.
 const LIST: &str = concat!(
-    application_columns!(),
-    "WHERE a.seq < $1 AND (a.submitter = $2 OR a.handler = $2) \
-     AND ($3 = 0 OR a.business = $3) AND ($4 = 0 OR a.state = $4) \
-     AND left(a.home_division, length($5)) = $5 \
-     AND a.purged IS NULL ORDER BY a.seq DESC LIMIT $6"
+    application_columns!(", p.count"),
+    "JOIN (SELECT o.seq, count(*) OVER () AS count, \
+       sum(o.bytes) OVER (ORDER BY o.seq DESC) - o.bytes AS before \
+       FROM (SELECT a.seq, ",
+    application_bytes!(),
+    " AS bytes FROM applications a \
+         WHERE a.seq < $1 AND (a.submitter = $2 OR a.handler = $2) \
+         AND ($3 = 0 OR a.business = $3) AND ($4 = 0 OR a.state = $4) \
+         AND left(a.home_division, length($5)) = $5 \
+         AND a.purged IS NULL ORDER BY a.seq DESC LIMIT $6) o) p ON p.seq = a.seq \
+     WHERE p.before < $7::bigint ORDER BY a.seq DESC"
 );
 const EVENTS: &str =
     concat!(event_columns!(), "WHERE a.id = $1 AND a.purged IS NULL ORDER BY e.sequence");
 const EVENTS_AFTER: &str = concat!(
-    event_columns!(),
-    "WHERE e.seq > $1 AND e.seq <= $2 AND (a.submitter = $3 OR a.handler = $3) \
-     AND a.purged IS NULL ORDER BY e.seq LIMIT $4"
+    event_columns!(", p.count"),
+    "JOIN (SELECT o.seq, count(*) OVER () AS count, \
+       sum(o.bytes) OVER (ORDER BY o.seq) - o.bytes AS before \
+       FROM (SELECT e.seq, coalesce(octet_length(e.detail), 0)::bigint AS bytes \
+         FROM events e JOIN applications a ON a.seq = e.application \
+         WHERE e.seq > $1 AND e.seq <= $2 AND (a.submitter = $3 OR a.handler = $3) \
+         AND a.purged IS NULL ORDER BY e.seq LIMIT $4) o) p ON p.seq = e.seq \
+     WHERE p.before < $5::bigint ORDER BY e.seq"
 );
 const PARKED: &str = "SELECT d.seq, a.id, d.party, d.kind, d.message, d.attempts, d.note, \
      d.created, a.trace FROM deliveries d JOIN applications a ON a.seq = d.application \
