@@ -40,8 +40,9 @@ const SESSION: &str = "SET statement_timeout = '10s'; SET lock_timeout = '4s'; \
 /// Every statement that matters goes by an index. A plan made while the tables were empty, before
 /// the server has counted them, must do so too; without these a first hour's load reads whole
 /// tables. A database that does not know these settings plans as it likes.
-const PLANS: [&str; 4] = [
+const PLANS: [&str; 5] = [
     "SET enable_seqscan = off",
+    "SET enable_bitmapscan = off",
     "SET enable_mergejoin = off",
     "SET enable_hashjoin = off",
     "SET jit = off",
