@@ -1,6 +1,7 @@
 //! What one party may have at once and a second. Depends on config and tokio's clock only.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,6 +25,7 @@ pub(super) struct PartyLimits {
     party: String,
     connections: Counter,
     calls: Counter,
+    turns: Semaphore,
     rate: Option<Bucket>,
 }
 
@@ -59,6 +61,7 @@ impl PartyLimits {
             party: party.to_owned(),
             connections: Counter::new(connections, PartyLevel::Connections, party),
             calls: Counter::new(limits.calls_per_party, PartyLevel::Calls, party),
+            turns: Semaphore::new(TURNS),
             rate: (rate > 0).then(|| Bucket::new(rate)),
         }
     }
@@ -89,7 +92,27 @@ impl PartyLimits {
         }
         Ok(taken)
     }
+
+    /// Begins the work of a call that was let in when it is its turn. The turn ends when the call
+    /// first has to wait for something; from then on it waits in nobody's way.
+    pub(super) async fn begin<T>(&self, work: impl Future<Output = T>) -> T {
+        // The semaphore is never closed.
+        let mut turn = self.turns.acquire().await.ok();
+        let mut work = pin!(work);
+        std::future::poll_fn(|context| {
+            let polled = work.as_mut().poll(context);
+            if polled.is_pending() {
+                turn = None;
+            }
+            polled
+        })
+        .await
+    }
 }
+
+/// Calls of a party that are at their beginning at once. All that could run stand in one line with the
+/// connections, which bring new calls and take refusals out: the shorter, the sooner.
+const TURNS: usize = 4;
 
 /// A token bucket that holds one second's calls, kept as the time at which it would be full again
 /// (GCRA): one number, no lock, no refilling task.
@@ -126,6 +149,8 @@ const SECOND: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -159,6 +184,27 @@ mod tests {
         assert_eq!(party.enter().err().unwrap().reason, Reason::RateLimited);
         drop(first);
         assert!(party.enter().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_call_gives_its_turn_away_when_it_has_to_wait() {
+        let party = PartyLimits::new("44", &Limits::default());
+        let (end, ended) = tokio::sync::watch::channel(false);
+        let begun = AtomicU64::new(0);
+        let call = || {
+            let (mut ended, begun) = (ended.clone(), &begun);
+            party.begin(async move {
+                begun.fetch_add(1, Ordering::Relaxed);
+                ended.wait_for(|ended| *ended).await.is_ok()
+            })
+        };
+        let mut calls = futures::future::join_all((0..TURNS * 3).map(|_| call()));
+        assert!((&mut calls).now_or_never().is_none());
+        assert_eq!(begun.load(Ordering::Relaxed), TURNS as u64 * 3);
+        assert_eq!(party.turns.available_permits(), TURNS);
+        end.send(true).unwrap();
+        assert!(calls.await.into_iter().all(|ended| ended));
+        assert_eq!(party.turns.available_permits(), TURNS);
     }
 
     #[test]

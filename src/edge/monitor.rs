@@ -1,13 +1,13 @@
 //! Plain HTTP on loopback: `/metrics` for Prometheus, `/livez`, `/readyz`. Nothing personal.
 
-use std::{fmt::Write as _, io, sync::Arc};
+use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    store::{Store, totals::Outbox},
+    store::{Store, rows::IdempotencyKey, totals::Outbox},
     telemetry,
 };
 
@@ -39,10 +39,14 @@ async fn ready(State(watched): State<Watched>) -> (StatusCode, &'static str) {
     if watched.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    // Any read will do; this one costs the same however much waits.
-    match watched.store.header(uuid::Uuid::nil()).await {
-        Ok(_) => (StatusCode::OK, "ok\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+    // Any row will do, and any key, once keys can be looked up; both cost the same however much
+    // waits.
+    let (row, key) = (uuid::Uuid::nil(), IdempotencyKey { key: [0; 32], content: [0; 32] });
+    let store = &watched.store;
+    let reads = async { tokio::try_join!(store.header(row), store.recall(&key)) };
+    match tokio::time::timeout(PATIENCE, reads).await {
+        Ok(Ok(_)) => (StatusCode::OK, "ok\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
     }
 }
 
@@ -71,3 +75,6 @@ async fn metrics(State(watched): State<Watched>) -> (StatusCode, String) {
     );
     (StatusCode::OK, text)
 }
+
+/// Longest the question whether it is ready waits for the store.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use tokio::{runtime::Handle, task::yield_now};
+use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 use tonic::{Status, body::Body};
 
@@ -159,15 +159,29 @@ impl Stack {
     async fn admit(
         &self,
         connection: &Connection,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         passage: &mut Passage,
     ) -> Result<Response<Body>, Problem> {
         // 3. The party's rate and calls at once: before any signature is verified.
-        let place = connection.limits.enter()?;
+        let place = match connection.limits.enter() {
+            Ok(place) => place,
+            Err(refusal) => {
+                pour_away(request.into_body(), self.body_bytes, AT_ONCE).await;
+                return Err(refusal);
+            }
+        };
         let reservation = self.budget.open(connection.party());
         passage.held = Some((place, Arc::clone(&reservation)));
-        // Who is let in waits for what its party has under way; a refusal was made at once.
-        yield_now().await;
+        let limits = &connection.limits;
+        limits.begin(self.work(connection, request, (passage, reservation))).await
+    }
+
+    async fn work(
+        &self,
+        connection: &Connection,
+        mut request: Request<Incoming>,
+        (passage, reservation): (&Passage, Arc<Reservation>),
+    ) -> Result<Response<Body>, Problem> {
         // 4. Who calls: token bound to the connection's certificate.
         let path = request.uri().path();
         let open = if passage.grpc { grpc::is_open(path) } else { Rest::is_open(path) };
@@ -180,7 +194,7 @@ impl Stack {
         // 5. Size: said to be too large is refused unread; what only turns out so is cut off. And
         //    what is in memory at once, of all parties.
         if request.body().size_hint().lower() > self.body_bytes as u64 + FRAMING as u64 {
-            pour_away(request.into_body(), self.body_bytes).await;
+            pour_away(request.into_body(), self.body_bytes, POURING).await;
             return Err(too_large(self.body_bytes));
         }
         request.extensions_mut().insert(Arc::clone(&reservation));
@@ -256,7 +270,7 @@ pub(super) fn too_large(limit: usize) -> Problem {
 
 /// Reads a refused body without keeping it, for a while: many HTTP/2 clients lose an answer that
 /// comes before they have sent everything.
-async fn pour_away(mut body: Incoming, limit: usize) {
+async fn pour_away(mut body: Incoming, limit: usize, longest: Duration) {
     let mut most = limit.saturating_mul(4);
     let pouring = async {
         while let Some(Ok(frame)) = body.frame().await {
@@ -266,7 +280,7 @@ async fn pour_away(mut body: Incoming, limit: usize) {
         }
     };
     // Whether all was read does not matter to the answer.
-    drop(tokio::time::timeout(POURING, pouring).await);
+    drop(tokio::time::timeout(longest, pouring).await);
 }
 
 fn refused(problem: &Problem, connection: &Connection, passage: &Passage) -> Response<Body> {
@@ -332,8 +346,11 @@ const UNKNOWN: &str = "unknown";
 /// `RESOURCE_EXHAUSTED` as a gRPC status.
 const SHED: &str = "8";
 const TRACEPARENT: &str = "traceparent";
-/// Longest a refused body is read.
+/// Longest a body that is too large is read.
 const POURING: Duration = Duration::from_secs(5);
+/// Longest the body of a call is read that finds no place: what is on its way comes with the head, and
+/// if it still came after the answer, h2 would end the whole connection (`too_many_internal_resets`).
+const AT_ONCE: Duration = Duration::from_millis(20);
 /// What gRPC puts before a message, and a little for the other frames of a short stream.
 const FRAMING: usize = 64;
 

@@ -71,7 +71,7 @@ impl Intake {
         let (operation, message, bytes) = change.encoded();
         let key = idempotency::key(caller.party(), operation, key, &bytes);
         let _turn = self.in_use.turn(&key).await;
-        if let Some(answer) = self.recall(caller, &key).await? {
+        if let Some(answer) = self.recall(&key).await? {
             return Ok(self.answered(caller, answer).await);
         }
         let mut violations = self.shapes.check(message, &bytes);

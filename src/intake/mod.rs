@@ -169,7 +169,7 @@ impl Intake {
         let content = application.encode_to_vec();
         let key = idempotency::key(caller.party(), operation, key, &content);
         let _turn = self.in_use.turn(&key).await;
-        if let Some(answer) = self.recall(caller, &key).await? {
+        if let Some(answer) = self.recall(&key).await? {
             return Ok(answer);
         }
         let days = intake_days(&application);
@@ -303,12 +303,9 @@ impl Intake {
         self.turns.read(caller.party(), reach, read).await.map_err(told)
     }
 
-    async fn recall(
-        &self,
-        caller: &Caller,
-        key: &IdempotencyKey,
-    ) -> Result<Option<Answer>, Problem> {
-        match self.read(caller, Reach::Row, self.store.recall(key)).await? {
+    /// Waits for no turn: it is the beginning of a write, and those have turns of their own.
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Answer>, Problem> {
+        match self.store.recall(key).await.map_err(told)? {
             None => Ok(None),
             Some(Recalled::KeyReused) => Err(key_reused()),
             Some(Recalled::Answer(first)) => {

@@ -164,7 +164,7 @@ impl Intake {
         let content = [id.as_bytes(), &bytes].concat();
         let key = idempotency::key(caller.party(), "Message", &head.message_number, &content);
         let _turn = self.in_use.turn(&key).await;
-        if let Some(answer) = self.recall(caller, &key).await? {
+        if let Some(answer) = self.recall(&key).await? {
             return Ok(answer);
         }
         let checked = pb::ApplicationEvent { application_id: id.clone(), ..event.clone() };

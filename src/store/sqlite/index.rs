@@ -3,7 +3,7 @@
 //! look; the rows decide, so what is left over from a batch that failed does no harm. Rebuilt at
 //! start; a batch's own additions stay in an [`Overlay`] until its transaction is committed.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, thread};
 
 use rusqlite::Connection;
 
@@ -30,32 +30,14 @@ pub(super) struct Overlay {
 type Steps = HashMap<u64, Vec<(i64, bool)>>;
 
 impl Index {
-    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let room = |sql| {
-            let count = connection.query_row(sql, [], |row| row.get::<_, i64>(0))?;
-            Ok::<_, rusqlite::Error>(Places::with_room(usize::try_from(count).unwrap_or(0)))
-        };
-        let mut index = Self {
-            keys: room("SELECT count(*) FROM idempotency")?,
-            open: room("SELECT count(*) FROM applications WHERE open > 0")?,
-        };
-        // All of these read an index that holds just these columns, in the order of its pages.
-        let mut query =
-            connection.prepare("SELECT substr(key, 1, 8), seq FROM idempotency ORDER BY seq")?;
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            index.keys.insert(u64::from_be_bytes(row.get(0)?), row.get(1)?);
-        }
-        let mut query = connection
-            .prepare("SELECT seq, benefits FROM applications WHERE open > 0 ORDER BY seq")?;
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            let place = row.get(0)?;
-            for benefit in split(row.get_ref(1)?.as_blob()?) {
-                index.open.insert(bits(&benefit), place);
-            }
-        }
-        Ok(index)
+    /// Reads both tables at once, each over a connection of its own.
+    pub(super) fn load([one, two]: &mut [Connection; 2]) -> rusqlite::Result<Self> {
+        thread::scope(|scope| {
+            let keys = scope.spawn(move || keys(one));
+            let open = open(two)?;
+            let keys = keys.join().unwrap_or(Err(rusqlite::Error::UnwindingPanic))?;
+            Ok(Self { keys, open })
+        })
     }
 
     /// The rows that may be those of an idempotency key.
@@ -71,6 +53,10 @@ impl Index {
 }
 
 impl Overlay {
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.open.is_empty()
+    }
+
     /// The rows that may be those of an idempotency key, this batch's among them.
     pub(super) fn key(&self, index: &Index, key: &[u8; 32]) -> Vec<i64> {
         candidates(&index.keys, &self.keys, bits(key))
@@ -100,6 +86,33 @@ impl Overlay {
             self.open.entry(bits(benefit)).or_default().push((place, false));
         }
     }
+}
+
+// Each of these reads an index that holds just its columns, in the order of its pages.
+
+fn keys(connection: &Connection) -> rusqlite::Result<Places> {
+    let mut keys = Places::default();
+    let mut query =
+        connection.prepare("SELECT substr(key, 1, 8), seq FROM idempotency ORDER BY seq")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        keys.insert(u64::from_be_bytes(row.get(0)?), row.get(1)?);
+    }
+    Ok(keys)
+}
+
+fn open(connection: &Connection) -> rusqlite::Result<Places> {
+    let mut open = Places::default();
+    let mut query =
+        connection.prepare("SELECT seq, benefits FROM applications WHERE open > 0 ORDER BY seq")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let place = row.get(0)?;
+        for benefit in split(row.get_ref(1)?.as_blob()?) {
+            open.insert(bits(&benefit), place);
+        }
+    }
+    Ok(open)
 }
 
 fn candidates(committed: &Places, steps: &Steps, bits: u64) -> Vec<i64> {

@@ -7,6 +7,7 @@ mod holds;
 mod index;
 #[cfg(test)]
 pub(crate) mod inline;
+mod loading;
 mod outbox;
 #[cfg(test)]
 pub(crate) mod planted;
@@ -47,6 +48,7 @@ use crate::{
         shares::{Place, Shares},
         sqlite::{
             index::Index,
+            loading::Loading,
             readers::Readers,
             ready::{configure, end_leases, fits, hold, migrate},
             writer::{Command, Writer},
@@ -63,6 +65,7 @@ pub struct Sqlite {
     commands: mpsc::Sender<Command>,
     shares: Arc<Shares>,
     index: Arc<RwLock<Index>>,
+    loading: Loading,
     changes: watch::Receiver<i64>,
     readers: Arc<Readers>,
     vault: Arc<Vault>,
@@ -124,11 +127,12 @@ impl Sqlite {
         configure(&connection).map_err(told)?;
         migrate(&mut connection, &vault).map_err(|error| format!("{}: {error}", path.display()))?;
         fits(&connection, &vault).map_err(|error| format!("{}: {error}", path.display()))?;
-        let index = if alone {
+        let index = Arc::new(RwLock::new(Index::default()));
+        let loading = if alone {
             end_leases(&connection).map_err(told)?;
-            Index::load(&connection).map_err(told)?
+            Loading::begin(path, &index)?
         } else {
-            Index::default()
+            Loading::none()
         };
         let vault = Arc::new(vault);
         let readers = Readers::open(path, Arc::clone(&vault), queue.max(1)).map_err(told)?;
@@ -137,13 +141,13 @@ impl Sqlite {
             .map_err(told)?;
         let (commands, received) = mpsc::channel(queue.max(1));
         let (changed, changes) = watch::channel(last);
-        let index = Arc::new(RwLock::new(index));
         let shared = (Arc::clone(&index), Arc::clone(&vault), terms);
         let writer = Writer::new(connection, received, changed, shared);
         let store = Self {
             commands,
             shares: Shares::new(queue.max(1)),
             index,
+            loading,
             changes,
             readers,
             vault,
@@ -210,6 +214,7 @@ fn stopped() -> StoreError {
 #[async_trait]
 impl Store for Sqlite {
     async fn accept(&self, new: NewApplication) -> Result<Accepted, StoreError> {
+        self.loading.ended().await;
         let place = self.shares.enter(&new.application.submitting_party).await?;
         // Encoding and encrypting happen here, in the caller's task, not on the writer.
         let new = Prepared::new(new, &self.vault)?;
@@ -217,6 +222,7 @@ impl Store for Sqlite {
     }
 
     async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
+        self.loading.ended().await;
         let place = self.shares.enter(&change.party).await?;
         self.shed(place, |reply| Command::Apply(Box::new(change), reply)).await
     }
@@ -253,6 +259,7 @@ impl Store for Sqlite {
     }
 
     async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Recalled>, StoreError> {
+        self.loading.ended().await;
         let places = {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
             index.key(&key.key)

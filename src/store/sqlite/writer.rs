@@ -181,7 +181,10 @@ impl Writer {
     }
 
     fn hand_on(&self, Committed { overlay, last_event, news }: Committed) {
-        self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
+        // Deliveries change nothing in it, and need not wait until it is filled.
+        if !overlay.is_empty() {
+            self.index.write().unwrap_or_else(PoisonError::into_inner).merge(overlay);
+        }
         self.tell(last_event, news);
     }
 
