@@ -66,6 +66,47 @@ fn shed(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
+async fn a_party_that_lists_without_end_keeps_no_other_from_its_list() {
+    let house = House::start(Plan::new()).await;
+    let (flooding, other) = (house.caller("44"), house.caller("23"));
+    other.submit("o-0", &papers::subsidy(0, "510104")).await.expect(201);
+    let mut filling = flood(&flooding, 1, 100);
+    while let Some(filled) = filling.join_next().await {
+        filled.unwrap().2.expect(201);
+    }
+    let mut lists = JoinSet::new();
+    let list = "/v1/applications?pageSize=200";
+    for _ in 0..400 {
+        let caller = flooding.clone();
+        lists.spawn(async move { caller.get(list).await });
+    }
+    until("the flood to be in", SOON, || async {
+        (house.counter("tongban_calls_in_progress{party=\"44\"}").await >= 200).then_some(())
+    })
+    .await;
+    for _ in 0..3 {
+        let answer = other.get(list).await.expect(200);
+        assert_eq!(answer.json()["applications"].as_array().unwrap().len(), 1);
+    }
+    assert!(house.counter("tongban_calls_in_progress{party=\"44\"}").await > 0, "it was over");
+    let mut listed = 0;
+    while let Some(answer) = lists.join_next().await {
+        listed += usize::from(!shed_read(&answer.unwrap()));
+    }
+    assert!(listed > 0);
+}
+
+/// Whether a read was turned away; else it was answered.
+fn shed_read(answer: &Answer) -> bool {
+    if answer.status.is_success() {
+        return false;
+    }
+    assert_eq!(answer.status.as_u16(), 503, "{answer:?}");
+    assert_eq!(answer.json()["reason"], "OVERLOADED");
+    true
+}
+
+#[tokio::test]
 async fn a_full_queue_sheds_at_once_keeps_room_for_others_and_loses_nothing() {
     let receiver = Receiver::bind().await;
     let plan = Plan::new().hasty().set("limits", "store_queue", 40);
