@@ -249,9 +249,26 @@ fn deliveries(rows: &Rows, found: &mut Found) {
     for place in stored.keys() {
         found.push(format!("a delivery that no event asks for: {place:?}"));
     }
+    counts(rows, found);
     let numbers: HashSet<&str> = rows.deliveries.iter().map(|one| one.message.as_str()).collect();
     if numbers.len() != rows.deliveries.len() {
         found.push("two deliveries have one message number".to_owned());
+    }
+}
+
+/// What is counted for the metrics is what there is.
+fn counts(rows: &Rows, found: &mut Found) {
+    let mut there: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for one in &rows.deliveries {
+        let (waiting, parked) = there.entry(one.party.clone()).or_default();
+        match one.state {
+            "delivered" | "discarded" => {}
+            "parked" => *parked += 1,
+            _ => *waiting += 1,
+        }
+    }
+    if there != rows.outbox {
+        found.push(format!("counted are {:?}, there are {there:?}", rows.outbox));
     }
 }
 

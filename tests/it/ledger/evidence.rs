@@ -48,6 +48,8 @@ pub(crate) struct Rows {
     pub(crate) events: Vec<Event>,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) leaves: Vec<Leaf>,
+    /// What is counted for each party: what waits and what is parked.
+    pub(crate) outbox: BTreeMap<String, (i64, i64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -148,6 +150,9 @@ impl Rows {
             Ok(Leaf { position: row.get(0)?, hash: row.get(1)?, entry })
         })?;
         rows.leaves = leaves.collect::<rusqlite::Result<_>>()?;
+        let mut query = moment.prepare(OUTBOX)?;
+        let outbox = query.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+        rows.outbox = outbox.collect::<rusqlite::Result<_>>()?;
         Ok(rows)
     }
 }
@@ -217,9 +222,14 @@ impl Rows {
             entry: String::from_utf8_lossy(row.get(2)).into_owned(),
         };
         rows.leaves = leaves.into_iter().map(leaf).collect();
+        let outbox = moment.query(OUTBOX, &[]).await?;
+        let counted = |row: Row| (row.get(0), (row.get(1), row.get(2)));
+        rows.outbox = outbox.into_iter().map(counted).collect();
         Ok(rows)
     }
 }
+
+const OUTBOX: &str = "SELECT party, waiting, parked FROM outbox";
 
 impl World {
     /// Waits until nothing is on its way any more, and gathers everything.

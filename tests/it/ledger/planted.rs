@@ -115,6 +115,8 @@ async fn bugs_planted_in_the_database_are_found() {
              state, attempts, due, unknown, note, created FROM deliveries WHERE seq = 6",
         ),
         ("not delivered", "UPDATE deliveries SET state = 3 WHERE seq = 6"),
+        // Counted wrong.
+        ("counted are", "UPDATE outbox SET waiting = waiting + 1 WHERE party = '23'"),
         // Settled twice: the log says twice that one message was delivered.
         (
             "leaves say that it was delivered",
