@@ -16,13 +16,10 @@ mod questions;
 mod rest;
 mod stack;
 
-use std::{
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::{
@@ -186,12 +183,9 @@ impl Door {
             return tracing::warn!(%error, "a connection could not be taken to its desk");
         }
         let (stack, connection) = (self.stack, Arc::new(connection));
-        let service = hyper::service::service_fn(move |request| {
-            let answer =
-                Arc::clone(&stack).answer(Arc::clone(&connection), request, Instant::now());
-            // hyper moves the future a few times; a pointer is quicker to move.
-            Box::pin(stack.at_home(answer))
-        });
+        let tasks = self.tasks.clone();
+        let service =
+            hyper::service::service_fn(move |request| stack.call(&connection, request, &tasks));
         let builder = http(Owned(self.tasks));
         let serving = builder.serve_connection(TokioIo::new(tls), service).into_owned();
         tokio::select! {
@@ -227,7 +221,12 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, work: F) {
-        self.0.spawn(work);
+        let mut work = Box::pin(work);
+        // A call that was turned away is answered already, and its answer goes out when the heads that
+        // have come are read.
+        if (&mut work).now_or_never().is_none() {
+            self.0.spawn(work);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     any::Any,
     collections::HashMap,
     convert::Infallible,
+    future,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
@@ -18,8 +19,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use tokio::runtime::Handle;
-use tokio_util::context::TokioContext;
+use tokio::{runtime::Handle, task::yield_now};
+use tokio_util::{context::TokioContext, task::TaskTracker};
 use tonic::{Status, body::Body};
 
 use crate::{
@@ -73,12 +74,21 @@ impl Connection {
     }
 }
 
+/// How a call is answered, on the heap: hyper moves the future a few times.
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Held>, Infallible>> + Send>>;
+
+/// A call that was let in.
+struct Entry {
+    came: Instant,
+    grpc: bool,
+    held: (Taken, Arc<Reservation>),
+}
+
 /// What a call carries through the stack.
 struct Passage {
     came: Instant,
     trace: TraceContext,
     grpc: bool,
-    held: Option<(Taken, Arc<Reservation>)>,
 }
 
 impl Stack {
@@ -112,30 +122,54 @@ impl Stack {
         limits.connect().map(|place| Connection { peer, limits, desk, _place: place })
     }
 
-    /// What a call begins belongs to the house, not to the party's desk: connections to others
-    /// that it opens, or a read of the store, may serve other parties and outlive the call.
-    pub(super) fn at_home<F: Future>(&self, call: F) -> TokioContext<F> {
-        TokioContext::new(call, self.home.clone())
+    /// Answers one call, whose head has just been read. Who finds no place is turned away here and now,
+    /// in no line behind the calls that are worked on; who is let in begins later.
+    pub(super) fn call(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        request: Request<Incoming>,
+        tasks: &TaskTracker,
+    ) -> Answer {
+        let came = Instant::now();
+        let grpc = is_grpc(request.headers());
+        // 1. The party's rate and calls at once: before anything that costs more.
+        match connection.limits.enter() {
+            Ok(place) => {
+                let reservation = self.budget.open(connection.party());
+                let entry = Entry { came, grpc, held: (place, reservation) };
+                let answer = Arc::clone(self).answer(Arc::clone(connection), request, entry);
+                // What a call begins belongs to the house, not to the party's desk: connections to
+                // others that it opens, or a read of the store, may serve other parties and outlive it.
+                Box::pin(TokioContext::new(answer, self.home.clone()))
+            }
+            Err(refusal) => {
+                let trace = traced(&request).unwrap_or_default();
+                let response = refused(&refusal, connection, &Passage { came, trace, grpc });
+                if !request.body().is_end_stream() {
+                    tasks.spawn(pour_away(request.into_body(), self.body_bytes));
+                }
+                Box::pin(future::ready(Ok(self.held(response, &trace, None))))
+            }
+        }
     }
 
-    /// Answers one call, whose head was read when it `came`. Cheap refusals come first, so that
-    /// who is not let in costs little.
-    pub(super) async fn answer(
+    async fn answer(
         self: Arc<Self>,
         connection: Arc<Connection>,
         request: Request<Incoming>,
-        came: Instant,
+        Entry { came, grpc, held }: Entry,
     ) -> Result<Response<Held>, Infallible> {
-        // 1. Trace: continue the caller's, or start one; everything below knows it.
-        let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
-        let mut span = telemetry::call("edge.call", header.and_then(TraceContext::parse));
+        yield_now().await;
+        // 2. Trace: continue the caller's, or start one; everything below knows it.
+        let mut span = telemetry::call("edge.call", traced(&request));
         let trace = span.context();
-        let grpc = is_grpc(request.headers());
-        let mut passage = Passage { came, trace, grpc, held: None };
+        let passage = Passage { came, trace, grpc };
         describe(&mut span, &connection, &request);
-        // 2. Panics: a fault of ours ends this call, never the connection's other calls.
-        let steps = self.admit(&connection, request, &mut passage);
-        let response = match AssertUnwindSafe(steps).catch_unwind().await {
+        // 3. Panics: a fault of ours ends this call, never the connection's other calls. On the heap:
+        //    what is around it would be many times as long.
+        let work = Box::pin(self.work(&connection, request, (&passage, Arc::clone(&held.1))));
+        let work = AssertUnwindSafe(connection.limits.begin(work));
+        let response = match work.catch_unwind().await {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => refused(&refusal, &connection, &passage),
             Err(panic) => {
@@ -148,32 +182,21 @@ impl Stack {
             span.fail(response.status().as_str());
         }
         span.set("http.response.status_code", i64::from(response.status().as_u16()));
+        Ok(self.held(response, &trace, Some(held)))
+    }
+
+    fn held(
+        &self,
+        response: Response<Body>,
+        trace: &TraceContext,
+        held: Option<(Taken, Arc<Reservation>)>,
+    ) -> Response<Held> {
         let home = self.home.clone();
-        let mut response = response.map(|body| Held { body, home, _held: passage.held });
+        let mut response = response.map(|body| Held { body, home, _held: held });
         if let Ok(value) = HeaderValue::from_str(&trace.to_string()) {
             response.headers_mut().insert(TRACEPARENT, value);
         }
-        Ok(response)
-    }
-
-    async fn admit(
-        &self,
-        connection: &Connection,
-        request: Request<Incoming>,
-        passage: &mut Passage,
-    ) -> Result<Response<Body>, Problem> {
-        // 3. The party's rate and calls at once: before any signature is verified.
-        let place = match connection.limits.enter() {
-            Ok(place) => place,
-            Err(refusal) => {
-                pour_away(request.into_body(), self.body_bytes, AT_ONCE).await;
-                return Err(refusal);
-            }
-        };
-        let reservation = self.budget.open(connection.party());
-        passage.held = Some((place, Arc::clone(&reservation)));
-        let limits = &connection.limits;
-        limits.begin(self.work(connection, request, (passage, reservation))).await
+        response
     }
 
     async fn work(
@@ -194,7 +217,7 @@ impl Stack {
         // 5. Size: said to be too large is refused unread; what only turns out so is cut off. And
         //    what is in memory at once, of all parties.
         if request.body().size_hint().lower() > self.body_bytes as u64 + FRAMING as u64 {
-            pour_away(request.into_body(), self.body_bytes, POURING).await;
+            pour_away(request.into_body(), self.body_bytes).await;
             return Err(too_large(self.body_bytes));
         }
         request.extensions_mut().insert(Arc::clone(&reservation));
@@ -269,8 +292,9 @@ pub(super) fn too_large(limit: usize) -> Problem {
 }
 
 /// Reads a refused body without keeping it, for a while: many HTTP/2 clients lose an answer that
-/// comes before they have sent everything.
-async fn pour_away(mut body: Incoming, limit: usize, longest: Duration) {
+/// comes before they have sent everything, and of too many bodies that nobody reads h2 ends the
+/// connection (`too_many_internal_resets`), with the calls that were let in.
+async fn pour_away(mut body: Incoming, limit: usize) {
     let mut most = limit.saturating_mul(4);
     let pouring = async {
         while let Some(Ok(frame)) = body.frame().await {
@@ -280,7 +304,7 @@ async fn pour_away(mut body: Incoming, limit: usize, longest: Duration) {
         }
     };
     // Whether all was read does not matter to the answer.
-    drop(tokio::time::timeout(longest, pouring).await);
+    drop(tokio::time::timeout(POURING, pouring).await);
 }
 
 fn refused(problem: &Problem, connection: &Connection, passage: &Passage) -> Response<Body> {
@@ -317,6 +341,12 @@ fn describe(span: &mut Span, connection: &Connection, request: &Request<Incoming
     span.set("url.path", request.uri().path().to_owned());
 }
 
+/// The trace that the caller says it belongs to.
+fn traced(request: &Request<Incoming>) -> Option<TraceContext> {
+    let header = request.headers().get(TRACEPARENT)?;
+    TraceContext::parse(header.to_str().ok()?)
+}
+
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
@@ -346,11 +376,8 @@ const UNKNOWN: &str = "unknown";
 /// `RESOURCE_EXHAUSTED` as a gRPC status.
 const SHED: &str = "8";
 const TRACEPARENT: &str = "traceparent";
-/// Longest a body that is too large is read.
+/// Longest a refused body is read.
 const POURING: Duration = Duration::from_secs(5);
-/// Longest the body of a call is read that finds no place: what is on its way comes with the head, and
-/// if it still came after the answer, h2 would end the whole connection (`too_many_internal_resets`).
-const AT_ONCE: Duration = Duration::from_millis(20);
 /// What gRPC puts before a message, and a little for the other frames of a short stream.
 const FRAMING: usize = 64;
 

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use reqwest::Method;
 
 use crate::{
@@ -28,6 +29,29 @@ async fn who_calls_too_often_is_told_when_to_come_back() {
     }
     // One party's haste is not another's wait.
     other.submit("o-1", &papers::subsidy(100, "510104")).await.expect(201);
+}
+
+/// The bodies of refused calls come after the answers; HTTP/2 libraries end a connection on which too
+/// many of them find nobody, and the calls that were taken with it.
+#[tokio::test]
+async fn thousands_of_refusals_do_not_end_the_connection_they_came_on() {
+    let house = House::start(Plan::new().set("limits", "calls_per_party", 1)).await;
+    let caller = house.caller("44");
+    let mut padded = papers::subsidy(1, "510104");
+    padded["remark"] = "长".repeat(20_000).into();
+    let body: bytes::Bytes = padded.to_string().into();
+    let calls = futures::stream::iter(0..4_000).map(|n| {
+        let call = caller
+            .request(Method::POST, "/v1/applications")
+            .header("Idempotency-Key", format!("g-{n}"))
+            .header("Content-Type", "application/json")
+            .body(body.clone());
+        async move { answer(call).await.expect("the connection ended").status.as_u16() }
+    });
+    let statuses: Vec<u16> = calls.buffer_unordered(300).collect().await;
+    let refused = statuses.iter().filter(|status| **status == 429).count();
+    assert!(refused > 3_000, "{refused}");
+    caller.submit("after", &papers::subsidy(2, "510104")).await.expect(201);
 }
 
 #[tokio::test]
