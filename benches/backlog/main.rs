@@ -101,12 +101,14 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     // Other keys than those of the others.
     neighbours.skip(1_000_000_000_000);
     fill(&mut full, &applicants, arguments).await?;
-    println!("{} MB resident with the backlog", full.resident_mb()?);
+    let (now, most) = (full.resident_mb()?, full.peak_mb()?);
+    println!("{now} MB resident with the backlog, {most} MB at most while it was stored");
     let ratio = intake(&full, &mut empty, &applicants, arguments).await?;
     if arguments.parked {
         park(&mut full).await?;
     }
-    let other = beside(&full, &mut empty, &neighbours, &others, arguments).await?;
+    let both = (&applicants, &neighbours);
+    let other = beside(&full, &mut empty, both, &others, arguments).await?;
     empty.kill();
     let idle = idle_cores(&full).await?;
     let began = Instant::now();
@@ -168,14 +170,19 @@ fn neighbour(gateway: &Gateway) -> anyhow::Result<Receiver> {
     Receiver::start(Party::P44, &gateway.certs(), port)
 }
 
-/// Starts it on an empty store, and warms it up until its log file has its length and is written
-/// over again: that of the other one does, and writing over is quicker than making longer.
-async fn fresh(empty: &mut Gateway, applicants: &Applicants) -> anyhow::Result<()> {
+/// Starts it on an empty store.
+async fn fresh(empty: &mut Gateway) -> anyhow::Result<()> {
     empty.kill();
     _ = fs::remove_dir_all(empty.data());
     empty.start().await?;
-    let certs = empty.certs();
-    load(empty, &certs, applicants, 1)?.fill(&Target::grpc(empty.edge()), WARM).await?;
+    Ok(())
+}
+
+/// Warms a gateway up before it is measured, until its log file is written over again, which is quicker
+/// than making it longer, and what the kernel took from it while it was idle (DAMON) is back.
+async fn warm(gateway: &Gateway, certs: &Path, applicants: &Applicants) -> anyhow::Result<()> {
+    let load = load(gateway, certs, applicants, 1)?;
+    load.fill(&Target::grpc(gateway.edge()), WARM).await?;
     Ok(())
 }
 
@@ -198,17 +205,18 @@ async fn park(full: &mut Gateway) -> anyhow::Result<()> {
 async fn beside(
     full: &Gateway,
     empty: &mut Gateway,
-    applicants: &Applicants,
+    (others, applicants): (&Applicants, &Applicants),
     receivers: &[Receiver; 2],
     arguments: &Arguments,
 ) -> anyhow::Result<f64> {
     let mut ratios = Vec::new();
     let certs = [full.certs(), empty.certs()];
     for round in 0..arguments.rounds {
-        fresh(empty, applicants).await?;
+        fresh(empty).await?;
         let mut rates = [0.0; 2];
         for at in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
             let gateway = [full, empty][at];
+            warm(gateway, &certs[at], others).await?;
             let load = load(gateway, &certs[at], applicants, arguments.seconds)?;
             let (before, began) = (receivers[at].count(), Instant::now());
             load.run(&Target::grpc(gateway.edge()), gateway.id(), &[]).await?;
@@ -243,11 +251,12 @@ async fn intake(
     let (full_certs, empty_certs) = (full.certs(), empty.certs());
     for round in 0..arguments.rounds {
         // As empty in every round.
-        fresh(empty, applicants).await?;
+        fresh(empty).await?;
         let all = [full.id(), empty.id()];
         let mut rates = [0.0; 2];
         for at in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
             let (gateway, certs) = [(full, &full_certs), (&*empty, &empty_certs)][at];
+            warm(gateway, certs, applicants).await?;
             let load = load(gateway, certs, applicants, arguments.seconds)?;
             let run = load.run(&Target::grpc(gateway.edge()), gateway.id(), &all).await?;
             rates[at] = run.rate;
